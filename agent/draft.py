@@ -1,0 +1,194 @@
+"""The draft of a ticket, and the one way it changes: operations that name a field, a value and whose words say so."""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+TITLE_LIMIT = 255
+"""Characters in a title; the strictest of the trackers (Jira) sets it."""
+
+TEXT_LIMIT = 20_000
+"""Characters in one message, and in one text field."""
+
+ISSUE_TYPES = ("story", "bug", "task")
+TEXTS = ("title", "problem", "proposed_solution", "issue_type", "priority", "assignee", "epic_id")
+LISTS = ("acceptance_criteria", "constraints", "dependencies", "risks", "open_questions", "labels")
+FIELDS = (*TEXTS, *LISTS)
+CUSTOM = "custom."
+"""A custom field is named `custom.NAME`."""
+
+
+class DraftError(ValueError):
+    """An operation that cannot be applied; its text is one sentence for the person who asked for it."""
+
+
+class Constraint(BaseModel):
+    """A limit the solution must keep, such as `latency: under 200 ms`."""
+
+    key: str = ""
+    value: str = ""
+    status: Literal["agreed", "conflict"] = "agreed"
+
+
+class Evidence(BaseModel):
+    """Who said what a field holds: the quote stands at `start` in the text of message `message`."""
+
+    field: str = ""
+    quote: str = ""
+    author: str = ""
+    message: str = ""
+    start: int = 0
+    permalink: str = ""
+
+
+class Source(BaseModel):
+    """A message that values may come from."""
+
+    id: str = ""
+    author: str = ""
+    text: str = ""
+    permalink: str = ""
+
+
+class Operation(BaseModel):
+    """One change to the draft: `set` replaces, `add` and `remove` change a list, `skip` leaves a field open on purpose."""
+
+    op: Literal["set", "add", "remove", "skip"] = "set"
+    field: str
+    value: list[str] = Field(default_factory=list, description="One item, or for a list field several.")
+    message: str = Field(default="", description="The id of the message that says so.")
+
+
+class TicketDraft(BaseModel):
+    """What the people in a session have said so far, by field. Changed only through `apply`."""
+
+    model_config = ConfigDict(revalidate_instances="always")
+
+    title: str = ""
+    problem: str = ""
+    proposed_solution: str = ""
+    acceptance_criteria: list[str] = Field(default_factory=list)
+    constraints: list[Constraint] = Field(default_factory=list)
+    dependencies: list[str] = Field(default_factory=list)
+    risks: list[str] = Field(default_factory=list)
+    open_questions: list[str] = Field(default_factory=list)
+    issue_type: Literal["story", "bug", "task"] = "story"
+    priority: str = ""
+    labels: list[str] = Field(default_factory=list)
+    assignee: str = ""
+    epic_id: str = ""
+    custom: dict[str, str] = Field(default_factory=dict)
+    evidence: list[Evidence] = Field(default_factory=list)
+    version: int = 0
+
+    def missing(self) -> list[str]:
+        """The fields without which a ticket is not ready, in the order to ask for them."""
+        wanted = ["problem", "title"] + (["acceptance_criteria"] if self.issue_type == "story" else [])
+        return [field for field in wanted if not getattr(self, field)]
+
+    def conflicts(self) -> list[str]:
+        """The keys of the constraints that people still disagree about."""
+        return [constraint.key for constraint in self.constraints if constraint.status == "conflict"]
+
+    def content(self) -> dict[str, Any]:
+        """Everything that a tracker could be sent: the draft without evidence and counters."""
+        return self.model_dump(exclude={"evidence", "version"})
+
+
+def apply(
+    draft: TicketDraft, operations: Sequence[Operation], sources: Mapping[str, Source]
+) -> tuple[TicketDraft, list[str]]:
+    """The draft after the operations (the same object if nothing changed), and a sentence for each that cannot be applied.
+
+    A value that its message contains gets an `Evidence`; one that nobody wrote gets none. The draft given is not changed.
+    """
+    after, problems = draft.model_copy(deep=True), []
+    for operation in operations:
+        try:
+            if operation.op != "skip":
+                _change(after, operation, sources.get(operation.message))
+        except DraftError as error:
+            problems.append(str(error))
+    if after.content() == draft.content():
+        return draft, problems
+    after.version += 1
+    return TicketDraft.model_validate(after.model_dump()), problems
+
+
+def _change(draft: TicketDraft, operation: Operation, source: Source | None) -> None:
+    field, values = operation.field, [tidy for value in operation.value if (tidy := clean(value)[0].strip())]
+    if field not in FIELDS and not (field.startswith(CUSTOM) and len(field) > len(CUSTOM)):
+        raise DraftError(f"There is no field {field!r}: use one of {', '.join(FIELDS)}, or {CUSTOM}NAME.")
+    if field not in LISTS:
+        if operation.op != "set" or len(values) > 1:
+            raise DraftError(f"The field {field} holds one text: set it.")
+        _set_text(draft, field, values[0] if values else "")
+    else:
+        before = getattr(draft, field)
+        items = [_constraint(value) for value in values] if field == "constraints" else values
+        if operation.op == "remove" and (unknown := [item for item in items if item not in before]):
+            raise DraftError(f"{field} has no item {_shown(unknown[0])!r}: nothing was removed.")
+        kept = {
+            "set": lambda: items,
+            "add": lambda: before + [item for item in items if item not in before],
+            "remove": lambda: [item for item in before if item not in items],
+        }[operation.op]()
+        setattr(draft, field, kept)
+    if operation.op != "add":
+        gone = values if operation.op == "remove" else None
+        draft.evidence = [e for e in draft.evidence if e.field != field or (gone is not None and e.quote not in gone)]
+    if source and operation.op != "remove":
+        draft.evidence += [
+            Evidence(field=field, quote=value, author=source.author, message=source.id, start=at, permalink=source.permalink)
+            for value in values
+            if (at := source.text.find(value)) >= 0
+        ]
+
+
+def _set_text(draft: TicketDraft, field: str, value: str) -> None:
+    limit = TITLE_LIMIT if field == "title" else TEXT_LIMIT
+    if len(value) > limit:
+        raise DraftError(f"The {field} would have {len(value):,} characters; shorten it to {limit:,}.")
+    if "\n" in value and field not in ("problem", "proposed_solution") and not field.startswith(CUSTOM):
+        raise DraftError(f"The {field} is one line; that has {value.count(chr(10)) + 1}.")
+    if field.startswith(CUSTOM):
+        name = field.removeprefix(CUSTOM)
+        draft.custom = {**draft.custom, name: value} if value else {k: v for k, v in draft.custom.items() if k != name}
+    elif field == "issue_type" and value.lower() not in ISSUE_TYPES:
+        raise DraftError(f"The type is one of {', '.join(ISSUE_TYPES)}; {value!r} is none of them.")
+    else:
+        setattr(draft, field, value.lower() if field == "issue_type" else value)
+
+
+def _constraint(text: str) -> Constraint:
+    key, colon, value = text.partition(":")
+    return Constraint(key=key.strip(), value=value.strip()) if colon else Constraint(value=text)
+
+
+def _shown(item: str | Constraint) -> str:
+    return item if isinstance(item, str) else f"{item.key}: {item.value}"
+
+
+def first_line(text: str) -> str:
+    """The first line that says something, as a title may be proposed from it: cut at a word if it is too long."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    return line if len(line) <= TITLE_LIMIT else line[: TITLE_LIMIT + 1].rsplit(" ", 1)[0][:TITLE_LIMIT]
+
+
+def clean(text: str) -> tuple[str, int]:
+    """The text in NFC without what a reader cannot see, and how many characters were taken out.
+
+    Out go control characters (but newline and tab), bidi controls, invisible separators, tags and lone surrogates: they
+    make a card show other than what is filed. Line ends become `\\n`; joiners that scripts and emoji need stay.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\u2028", "\n").replace("\u2029", "\n")
+    kept = "".join(character for character in text if not _invisible(character))
+    return unicodedata.normalize("NFC", kept), len(text) - len(kept)
+
+
+def _invisible(character: str) -> bool:
+    if character in "\n\t\u200c\u200d":
+        return False
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs")

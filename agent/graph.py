@@ -1,0 +1,260 @@
+"""The graph: extract what was said, decide what is next, and wait at one of three gates.
+
+It touches nothing outside. Whatever needs the world is a typed request that a gate interrupts with, and the answer that
+it is resumed with; so the same graph runs in Slack, in a terminal, in LangGraph Studio and in a test.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.prebuilt import ToolNode
+from pydantic import ValidationError
+
+from agent.draft import TEXT_LIMIT, Operation, TicketDraft, apply, clean, first_line
+from agent.listening import record, request_for, sources_for
+from agent.ports import Renderer
+from agent.protocol import (
+    DECISIONS,
+    PreviewRequest,
+    Question,
+    Reply,
+    Situation,
+    first,
+)
+from agent.sealing import Destination, SealedTicket, diff, seal
+from agent.state import State, to_message, to_reply
+from skills.ask_user import ask_user
+from skills.file_ticket import file_ticket
+from skills.preview_ticket import preview_ticket
+from skills.update_draft import update_draft
+
+STEPS = 10
+"""Nodes that one turn may run through; more is a loop, and an error."""
+
+QUESTIONS = 3
+"""Questions asked at a time, where the listener can match several answers."""
+
+RE_ASKS = 2
+"""How often a question is asked again before the preview shows it as unanswered."""
+
+ASK = {
+    "title": "What should the title be? One line.",
+    "problem": "What is the problem, or what do you need?",
+    "acceptance_criteria": "What must be true when this is done? One criterion a line, or *skip*.",
+}
+ASK_FOR_CHANGE = "What should change? Say it, or ask to *show* the card again as it was."
+NOTHING_YET = "There is nothing to preview yet: tell me what the problem is, in a sentence."
+EMPTY = "That message was empty, so nothing changed: say what the ticket is about."
+
+Graph = CompiledStateGraph[State, None, State, State]
+
+_RESET = {
+    name: field.get_default(call_default_factory=True)
+    for name, field in State.model_fields.items()
+    if name not in ("messages", "event_id", "show", "calls")
+}
+"""The state's fields as they are at the start of a ticket."""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who reads the messages: a chat model, and how many questions at a time its answers can be matched to."""
+
+    model: BaseChatModel
+    questions: int = QUESTIONS
+
+
+def build(
+    listener: Listener, tracker: Renderer, destination: Destination, checkpointer: BaseCheckpointSaver[Any] | None = None
+) -> Graph:
+    """The compiled graph. Studio brings its own checkpointer; the shell gives one that holds a single turn."""
+    nodes = _Nodes(listener, tracker, destination)
+    graph = StateGraph(State)
+    graph.add_node("extract", nodes.extract)
+    graph.add_node("decide", nodes.decide)
+    graph.add_edge(START, "extract")
+    graph.add_edge("extract", "decide")
+    gates = [ask_user, preview_ticket, file_ticket]
+    for gate in gates:
+        graph.add_node(gate.name, ToolNode([gate], handle_tool_errors=False))
+        graph.add_conditional_edges(gate.name, _after_gate, ["extract", "decide"])
+    graph.add_conditional_edges("decide", _after_decide, [*(gate.name for gate in gates), END])
+    compiled = graph.compile(checkpointer=checkpointer)
+    compiled.config = {"recursion_limit": STEPS}  # with_config() would copy it without its output mapper and allow-list
+    return compiled
+
+
+def _after_gate(state: State) -> str:
+    return "extract" if isinstance(state.messages[-1], HumanMessage) else "decide"
+
+
+def _after_decide(state: State) -> str:
+    last = state.messages[-1] if state.messages else None
+    return last.tool_calls[0]["name"] if isinstance(last, AIMessage) and last.tool_calls else END
+
+
+class _Nodes:
+    """The two nodes of ours, with what they need: the listener, and where tickets go."""
+
+    def __init__(self, listener: Listener, tracker: Renderer, destination: Destination) -> None:
+        self._listener, self._tracker, self._destination = listener, tracker, destination
+        self._model = listener.model.bind_tools([update_draft])
+
+    async def extract(self, state: State) -> dict[str, Any]:
+        """Takes in the newest message: cleans it, has it read, and applies what it changes."""
+        reply = to_reply(next(m for m in reversed(state.messages) if isinstance(m, HumanMessage)))
+        update: dict[str, Any] = {"event_id": reply.event_id, "show": reply.show, "calls": []}
+        if state.outcome and state.outcome.status == "filed":
+            if (start := _start_of_next(state, reply)) is None:
+                return update
+            reply = reply.model_copy(update={"text": start})
+            update |= _RESET
+            state = state.model_copy(update=_RESET)
+            if not start:
+                return update
+        text, removed = clean(reply.text)
+        said = []
+        if removed:
+            said.append(f"I took {removed} invisible character{'s' * (removed > 1)} out of that message; the rest is kept.")
+        if len(text) > TEXT_LIMIT:
+            said.append(
+                f"That message has {len(text):,} characters and I read {TEXT_LIMIT:,} at a time, so it changed nothing: "
+                "send the essentials, or send it in parts."
+            )
+            text = text[:200] + " …"
+        elif reply.edits:
+            update |= _applied(state, reply.edits, reply.model_copy(update={"text": text}), said)
+        elif reply.show or text.strip().lower() == "show":
+            update["show"] = True
+        elif not text.strip():
+            said.append(EMPTY)
+        else:
+            update |= await self._listen(state, reply.model_copy(update={"text": text}), said)
+        messages: list[AnyMessage] = [to_message(reply.model_copy(update={"text": text, "edits": []}))]
+        if said:
+            messages.append(AIMessage("\n".join(said), id=f"{reply.event_id}:say"))
+        return {**update, "messages": messages}
+
+    async def _listen(self, state: State, reply: Reply, said: list[str]) -> dict[str, Any]:
+        request = request_for(state, reply)
+        answer = await self._model.ainvoke(request)
+        if answer.text:
+            said.append(str(answer.text))
+        operations = []
+        for call in answer.tool_calls:
+            try:
+                operations += [Operation.model_validate(one) for one in call["args"].get("operations", [])]
+            except (ValidationError, AttributeError, TypeError):
+                said.append("Part of that could not be read as a change to the draft; say it again in other words.")
+        return {**_applied(state, operations, reply, said), "calls": [record(request, answer, reply.event_id)]}
+
+    def decide(self, state: State) -> dict[str, Any]:
+        """Says by the rows of `agent.protocol.DECISIONS` what is next; the only way to a gate."""
+        questions = self._questions(state)
+        draft = state.draft
+        if not draft.title and not questions:  # asked in vain: the problem's first line stands in
+            draft = _titled(draft)
+        sealed = seal(self._destination, self._tracker.render(draft))
+        row = first(
+            DECISIONS,
+            Situation(
+                outcome=state.outcome.status if state.outcome else "none",
+                approved=state.approval is not None,
+                to_ask=bool(questions),
+                previewable=bool(draft.title),
+                rejected_same=sealed.draft_hash == state.rejected_hash,
+                asked_to_show=state.show,
+            ),
+        )
+        update: dict[str, Any] = {"draft": draft, "asking": []}
+        match row.then:
+            case "end":
+                return update | _say(state, _closing(state, row.name))
+            case "file_ticket":
+                assert state.approval
+                approval = state.approval
+                args = {"preview_id": approval.preview_id, "draft_hash": approval.draft_hash, "approved_by": approval.by}
+                return update | _call(state, "file_ticket", args)
+            case "ask_user":
+                if row.name == "rejected":
+                    questions = [Question(text=ASK_FOR_CHANGE)]
+                asked = state.asked | {q.field: state.asked.get(q.field, 0) + 1 for q in questions if q.field}
+                args = {"questions": [question.model_dump() for question in questions]}
+                return update | {"asking": questions, "asked": asked} | _call(state, "ask_user", args)
+        preview = self._preview(state, draft, sealed)
+        return update | {"preview": preview, "rejected_hash": ""} | _call(state, "preview_ticket", preview.model_dump())
+
+    def _questions(self, state: State) -> list[Question]:
+        conflicts = [
+            Question(field="constraints", text=f"People disagree about {key}: which is it?") for key in state.draft.conflicts()
+        ]
+        missing = [Question(field=field, text=ASK[field]) for field in state.draft.missing()]
+        open_ones = [
+            question
+            for question in conflicts + missing
+            if question.field not in state.skipped and state.asked.get(question.field, 0) <= RE_ASKS
+        ]
+        return open_ones[: self._listener.questions]
+
+    def _preview(self, state: State, draft: TicketDraft, sealed: SealedTicket) -> PreviewRequest:
+        last = state.preview
+        if last and last.draft_hash == sealed.draft_hash and not state.rejected_hash:
+            return last  # nothing that would be filed has changed: the card stands
+        return PreviewRequest(
+            preview_id=hashlib.sha256(f"preview {state.event_id}".encode()).hexdigest()[:16],
+            draft_hash=sealed.draft_hash,
+            version=last.version + 1 if last else 1,
+            sealed=sealed.payload,
+            diff=diff(last.sealed if last else None, sealed.payload),
+            unanswered=[ASK[field] for field in draft.missing()],
+        )
+
+
+def _start_of_next(state: State, reply: Reply) -> str | None:
+    """What the next ticket starts with, if the reply asks for one with *new*."""
+    word, _, rest = reply.text.strip().partition(" ")
+    if word.lower().rstrip(":.!,") != "new":
+        return None
+    return "\n".join([*(parked.text for parked in state.parked), rest]).strip()
+
+
+def _applied(state: State, operations: list[Operation], reply: Reply, said: list[str]) -> dict[str, Any]:
+    """The state's fields after the operations; what could not be applied is said."""
+    sources = sources_for(state.messages, reply)
+    draft, problems = apply(state.draft, operations, sources)
+    said += problems
+    skipped = {*state.skipped, *(one.field for one in operations if one.op == "skip")}
+    return {"draft": draft, "skipped": sorted(field for field in skipped if not getattr(draft, field, None))}
+
+
+def _titled(draft: TicketDraft) -> TicketDraft:
+    line = first_line(draft.problem)
+    evidence = next((one for one in draft.evidence if one.field == "problem"), None)
+    if not line or not evidence:
+        return draft.model_copy(update={"title": line})
+    quoted = evidence.model_copy(update={"field": "title", "quote": line})
+    return draft.model_copy(update={"title": line, "evidence": [*draft.evidence, quoted]})
+
+
+def _closing(state: State, row: str) -> str:
+    if row == "nothing":
+        return NOTHING_YET
+    assert state.outcome
+    if not isinstance(state.messages[-1], HumanMessage | AIMessage):  # the outcome itself just came in
+        return f"{len(state.parked)} messages said meanwhile are kept: say *new* to start a ticket." if state.parked else ""
+    return f"{state.outcome.key} is filed; say *new* for another, and what it is about."
+
+
+def _say(state: State, text: str) -> dict[str, Any]:
+    return {"messages": [AIMessage(text, id=f"{state.event_id}:end")] if text else []}
+
+
+def _call(state: State, name: str, args: dict[str, Any]) -> dict[str, Any]:
+    call = {"name": name, "args": args, "id": f"{state.event_id}:{name}"}
+    return {"messages": [AIMessage("", tool_calls=[call], id=f"{state.event_id}:call")]}

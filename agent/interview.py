@@ -1,0 +1,157 @@
+"""The guided interview: what reads messages when no model is configured.
+
+It parses labelled lines, takes answers to its questions verbatim, and understands nothing else; it says so. It is a chat
+model, so that the graph has one path: it gets the request that any model gets (`agent.listening`) and answers with calls
+of `update_draft`. It never invents: each value is a piece of the message it came from.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.runnables import Runnable
+
+from agent.draft import LISTS, first_line
+
+INTRODUCTION = (
+    "This is a guided interview: no model is configured, so I read labelled lines such as `Title: ...`, `Problem: ...` or "
+    "bullets under `Acceptance criteria:`, take your answers word for word, and ask for one missing thing at a time."
+)
+HINT = (
+    "I changed nothing: in a guided interview I only read labelled lines, such as `Title: ...`, `Problem: ...` or "
+    "`Acceptance criteria: ...` (`Also acceptance criteria: ...` adds to the list)."
+)
+NO_APPROVAL = "Words never approve a ticket: press the card's button, or type /approve in the terminal."
+NO_TITLE = "A ticket needs a title, so that one cannot be skipped."
+
+LABELS = {
+    "title": "title",
+    "summary": "title",
+    "problem": "problem",
+    "description": "problem",
+    "proposed solution": "proposed_solution",
+    "solution": "proposed_solution",
+    "acceptance criteria": "acceptance_criteria",
+    "acceptance criterion": "acceptance_criteria",
+    "ac": "acceptance_criteria",
+    "constraints": "constraints",
+    "constraint": "constraints",
+    "dependencies": "dependencies",
+    "dependency": "dependencies",
+    "risks": "risks",
+    "risk": "risks",
+    "open questions": "open_questions",
+    "open question": "open_questions",
+    "type": "issue_type",
+    "issue type": "issue_type",
+    "priority": "priority",
+    "labels": "labels",
+    "label": "labels",
+    "assignee": "assignee",
+    "epic": "epic_id",
+}
+_NAMES = "|".join(re.escape(name).replace("\\ ", "[ _]") for name in sorted(LABELS, key=len, reverse=True))
+_LABEL = re.compile(
+    rf"""^[ \t]*(?:
+        [#*_]*[ \t]*(?P<add>(?:also|add)[ \t]+)?(?P<colon>{_NAMES})[*_]*[ \t]*[:：][*_]*[ \t]*  # Problem: ...
+        | \#+[ \t]*(?P<heading>{_NAMES})[ \t]*$                                                # ## Problem
+        | (?P<bullets>{_NAMES})[ \t]*$(?=\n[ \t]*(?:[-*•–]|\d{{1,2}}[.)])[ \t])                 # Risks, and bullets below
+    )""",
+    re.IGNORECASE | re.MULTILINE | re.VERBOSE,
+)
+_BULLET = re.compile(r"^[ \t]*(?:[-*•–]|\d{1,2}[.)])[ \t]+", re.MULTILINE)
+_INLINE_BULLET = re.compile(r"(?:^|\s)[-*•–]\s+")
+_APPROVAL = re.compile(r"^(i )?(hereby )?(approve[ds]?|lgtm|ship it|ok(ay)?|yes|go ahead|file it|create it|do it)\b", re.I)
+_SKIP = re.compile(r"^[\"'`*]*skip[\"'`*]*[.!]?$", re.IGNORECASE)
+
+
+class GuidedInterview(BaseChatModel):
+    """A chat model without a model: deterministic, offline, in microseconds."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "guided-interview"
+
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, AIMessage]:
+        """The interview knows the one tool it calls."""
+        return self
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        request = json.loads(str(messages[-1].content))
+        said, operations = listen(request)
+        call = {"name": "update_draft", "args": {"operations": operations}, "id": "interview"}
+        answer = AIMessage("\n".join(said), tool_calls=[call] if operations else [])
+        return ChatResult(generations=[ChatGeneration(message=answer)])
+
+
+def listen(request: dict[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
+    """What to say to a message, and the operations it comes to."""
+    draft, asked, new = request["draft"], request["asked"], request["new"]
+    text: str = new["text"]
+    untouched = not draft["version"] and not asked
+    said = [INTRODUCTION] if untouched else []
+    operations: list[dict[str, Any]] = []
+
+    def change(field: str, value: Sequence[str], op: str = "set") -> None:
+        operations.append({"op": op, "field": field, "value": list(value), "message": new["id"]})
+
+    sections = list(_sections(text))
+    labelled = {field for _, field, _ in sections}
+    for op, field, value in sections:
+        if field:
+            change(field, _items(field, value), op)
+            continue
+        wanted = asked[0]["field"] if asked else ""
+        if wanted and wanted not in labelled:
+            if not _SKIP.match(value):
+                change(wanted, _items(wanted, value))
+                if wanted == "problem" and not draft["title"] and "title" not in labelled:
+                    change("title", [first_line(value)])
+            elif wanted == "title":
+                said.append(NO_TITLE)
+            else:
+                change(wanted, [], "skip")
+        elif not draft["problem"] and "problem" not in labelled and not _APPROVAL.match(value):
+            change("problem", [value])
+            if not draft["title"] and "title" not in labelled:
+                change("title", [first_line(value)])
+        else:
+            said.append(NO_APPROVAL if _APPROVAL.match(value) else HINT)
+    return said, operations
+
+
+def _sections(text: str) -> Iterator[tuple[str, str, str]]:
+    """The message's parts in order as (`set` or `add`, field or empty, text); a list's items may follow its label."""
+    marks = list(_LABEL.finditer(text))
+    ends = [mark.start() for mark in marks[1:]] + [len(text)]
+    if preamble := text[: marks[0].start() if marks else len(text)].strip():
+        yield "set", "", preamble
+    for mark, end in zip(marks, ends, strict=False):
+        name = mark["colon"] or mark["heading"] or mark["bullets"]
+        field = LABELS[name.lower().replace("_", " ")]
+        if value := text[mark.end() : end].strip():
+            yield "add" if mark["add"] and field in LISTS else "set", field, value
+
+
+def _items(field: str, text: str) -> list[str]:
+    """A field's value as pieces of the text: for a list its bullets, its lines, or the bullets within its only line."""
+    if field not in LISTS:
+        return [text]
+    if "\n" not in text and _INLINE_BULLET.match(text):
+        return [item.strip() for item in _INLINE_BULLET.split(text) if item.strip()]
+    if field == "labels":
+        return [item.strip() for item in re.split(r"[,\n]", _BULLET.sub("", text)) if item.strip()]
+    if _BULLET.match(text):
+        return [item.strip() for item in _BULLET.split(text) if item.strip()]
+    return [line.strip() for line in text.splitlines() if line.strip()]

@@ -1,0 +1,303 @@
+"""The protocol: what the graph asks for, what may answer, and the two tables that say what happens next.
+
+`DECISIONS` is what `decide` does when something came in; `JUDGEMENTS` is what a click on a card comes to. Both are data: a
+row is a set of facts that must hold and what follows; the first row that fits counts. The graph, the shell and the tests
+read these rows and no others.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from agent.draft import FIELDS, Operation
+from agent.sealing import FieldChange, SealedTicket
+
+# --- Requests: what a gate interrupts with -----------------------------------------------------------------------------
+
+
+class Question(BaseModel):
+    """One thing to ask people: the draft's field it would fill (empty: any), and the words."""
+
+    field: str = ""
+    text: str
+
+
+class AskRequest(BaseModel):
+    """`ask_user` waits for a reply to these questions."""
+
+    questions: list[Question]
+
+
+class PreviewRequest(BaseModel):
+    """`preview_ticket` waits for a decision on exactly this sealed ticket, shown on the card `preview_id`."""
+
+    preview_id: str
+    draft_hash: str
+    version: int
+    sealed: dict[str, Any]
+    diff: list[FieldChange] = Field(default_factory=list)
+    unanswered: list[str] = Field(default_factory=list)
+
+
+class FileRequest(BaseModel):
+    """`file_ticket` waits for what became of the filing of the sealed ticket that was approved."""
+
+    preview_id: str
+    draft_hash: str
+    approved_by: str
+
+
+Request = AskRequest | PreviewRequest | FileRequest
+
+_ACTIONS: dict[str, tuple[type[BaseModel], str, list[str]]] = {
+    "ask_user": (AskRequest, "Answer the questions in a sentence or two.", ["respond"]),
+    "preview_ticket": (
+        PreviewRequest,
+        "This exact ticket would be filed. Approve it, reject it, edit its fields, or say what to change.",
+        ["approve", "edit", "reject", "respond"],
+    ),
+    "file_ticket": (
+        FileRequest,
+        'The ticket was approved. Answer what became of it: {"status": "filed", "key": "OPS-1", "url": "..."}.',
+        ["respond"],
+    ),
+}
+"""Gate name -> its request, what a person is told, and the decisions that user interfaces may offer. Names are frozen."""
+
+
+def to_hitl(request: Request) -> dict[str, Any]:
+    """The request in the form that LangGraph Studio, Agent Chat UI and Agent Inbox display (HITLRequest)."""
+    name = next(name for name, (model, _, _) in _ACTIONS.items() if isinstance(request, model))
+    _, description, decisions = _ACTIONS[name]
+    return {
+        "action_requests": [{"name": name, "args": request.model_dump(mode="json"), "description": description}],
+        "review_configs": [{"action_name": name, "allowed_decisions": decisions}],
+    }
+
+
+def from_hitl(value: Mapping[str, Any]) -> Request:
+    """The typed request back from what a gate interrupted with. Raises KeyError or ValidationError if it is none of ours."""
+    action = value["action_requests"][0]
+    request: Request = _ACTIONS[action["name"]][0].model_validate(action["args"])  # type: ignore[assignment]
+    return request
+
+
+# --- Answers: what a gate is resumed with ------------------------------------------------------------------------------
+
+
+class Reply(BaseModel):
+    """Something a person said, or the fields they changed by hand."""
+
+    type: Literal["reply"] = "reply"
+    text: str = ""
+    by: str = ""
+    event_id: str = ""
+    edits: list[Operation] = Field(default_factory=list)
+    show: bool = False
+    """Asks for the card as it stands, whatever was rejected before."""
+
+
+class Decision(BaseModel):
+    """What one person decided about one card. A hash may be missing only where the card is named by its interrupt's id."""
+
+    type: Literal["approve", "reject"]
+    draft_hash: str | None = None
+    preview_id: str | None = None
+    by: str = ""
+    reason: str = ""
+    event_id: str = ""
+
+
+class FilingOutcome(BaseModel):
+    """What became of an approved ticket. `unknown` is an outcome nobody can tell; it is never taken for a failure."""
+
+    type: Literal["outcome"] = "outcome"
+    status: Literal["filed", "failed", "unknown"]
+    draft_hash: str | None = None
+    key: str = ""
+    url: str = ""
+    reason: str = ""
+    event_id: str = ""
+
+
+class Unreadable(BaseModel):
+    """An answer that could not be read, and one sentence that says what would be."""
+
+    type: Literal["unreadable"] = "unreadable"
+    problem: str
+    event_id: str = ""
+
+
+Answer = Reply | Decision | FilingOutcome | Unreadable
+
+
+class _Typed(BaseModel):
+    answer: Annotated[Reply | Decision | FilingOutcome, Field(discriminator="type")]
+
+
+_SPELLINGS = {"accept": "approve", "approve": "approve", "reject": "reject", "ignore": "reject"}
+_SAYINGS = ("respond", "response", "reply")
+
+
+def read_answer(raw: Any, request: Request) -> Answer:
+    """Reads an answer in any spelling that reaches a gate; never raises.
+
+    Our shell resumes with the dump of a typed answer. Studio and Agent Chat UI send `{"decisions": [{"type": ...}]}`,
+    Agent Inbox a list `[{"type": "accept", "args": ...}]`, and people a bare string or object.
+    """
+    for wrapped in ("decisions", 0):
+        if isinstance(raw, dict) and wrapped in raw:
+            raw = raw[wrapped]
+        if isinstance(raw, list) and len(raw) == 1:
+            raw = raw[0]
+    try:
+        answer = _read(raw, request)
+    except (ValidationError, ValueError, TypeError, KeyError, AttributeError):
+        takes = "a text" if not isinstance(request, PreviewRequest) else "approve, reject, edit or a text"
+        answer = Unreadable(problem=f"That answer could not be read, so nothing was changed: send {takes}.")
+    if not answer.event_id:  # no shell gave one: the same answer to the same request is the same event
+        seed = json.dumps([to_hitl(request), raw], sort_keys=True, default=str)
+        answer.event_id = hashlib.sha256(seed.encode()).hexdigest()[:16]
+    return answer
+
+
+def _read(raw: Any, request: Request) -> Answer:
+    if isinstance(raw, str):
+        return Reply(text=raw)
+    kind = raw.get("type", "outcome" if "status" in raw else "reply")
+    if kind in _SPELLINGS:
+        known = {key: raw[key] for key in ("draft_hash", "preview_id", "by", "event_id") if raw.get(key)}
+        reason = raw.get("reason") or raw.get("message") or ""
+        return Decision(type=_SPELLINGS[kind], reason=reason, **known)  # type: ignore[arg-type]
+    if kind in _SAYINGS and "text" not in raw and not raw.get("edits") and not raw.get("show"):
+        said = raw.get("message", raw.get("args", ""))
+        if isinstance(request, FileRequest):  # user interfaces can only answer with text: let it be JSON
+            said = json.loads(said) if isinstance(said, str) else said
+            return FilingOutcome.model_validate(said)
+        return Reply(text=said if isinstance(said, str) else said["text"], by=raw.get("by", ""))
+    if kind == "edit":
+        action = raw.get("edited_action") or raw.get("args") or {}
+        return _edited(action.get("args", action), request)
+    return _Typed.model_validate({"answer": {"type": kind, **raw}}).answer
+
+
+def _edited(args: Mapping[str, Any], request: Request) -> Reply:
+    """A card edited in a user interface, as the operations that the same changes by hand would be."""
+    if not isinstance(request, PreviewRequest):
+        raise ValueError("only a preview can be edited")
+    before = {**request.sealed, **request.sealed.get("fields", {})}
+    sealed = args.get("sealed", {})
+    after = {**sealed, **sealed.get("fields", {}), **args}
+    edits = []
+    for name, value in after.items():
+        field = "issue_type" if name == "type" else name
+        if field in FIELDS and value != before.get(name):
+            items = value if isinstance(value, list) else [value]
+            edits.append(Operation(field=field, value=[_as_text(item) for item in items]))
+        if field == "custom" and value != before.get(name):
+            edits += [Operation(field=f"custom.{key}", value=[str(item)]) for key, item in value.items()]
+    if not edits:
+        raise ValueError("nothing that can be edited was changed")
+    return Reply(text="\n".join(f"{edit.field}: {', '.join(edit.value)}" for edit in edits), edits=edits)
+
+
+def _as_text(item: Any) -> str:
+    if isinstance(item, Mapping):  # a constraint
+        return f"{item['key']}: {item['value']}" if item.get("key") else str(item["value"])
+    return str(item)
+
+
+def matches_card(answer: Decision, request: PreviewRequest) -> bool:
+    """Whether a decision names this very card, as far as it names one."""
+    return answer.draft_hash in (None, request.draft_hash) and answer.preview_id in (None, request.preview_id)
+
+
+def sealed_of(request: PreviewRequest) -> SealedTicket:
+    """The sealed ticket of a preview. Raises ValidationError if payload and hash do not belong together."""
+    return SealedTicket(payload=request.sealed, draft_hash=request.draft_hash)
+
+
+# --- Tables: what happens next -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Row:
+    """A rule: where all facts in `when` hold (a tuple: any of these), `then` follows. `why` says it in words."""
+
+    name: str
+    then: str
+    why: str
+    when: Mapping[str, object] = field(default_factory=dict)
+
+
+def first(rows: Sequence[Row], facts: object) -> Row:
+    """The first row whose facts all hold. The last row of each table has no condition, so that there always is one."""
+
+    def holds(name: str, wanted: object) -> bool:
+        actual = getattr(facts, name)
+        return actual in wanted if isinstance(wanted, tuple) else actual == wanted
+
+    return next(row for row in rows if all(holds(name, wanted) for name, wanted in row.when.items()))
+
+
+@dataclass(frozen=True)
+class Situation:
+    """The facts `decide` goes by."""
+
+    outcome: Literal["none", "filed", "failed", "unknown"] = "none"
+    approved: bool = False
+    """A decision has approved the sealed ticket."""
+    to_ask: bool = False
+    """Something needed is missing and may still be asked for."""
+    previewable: bool = True
+    """There is a title, which every ticket needs."""
+    rejected_same: bool = False
+    """The draft seals to what was rejected last."""
+    asked_to_show: bool = False
+
+
+DECISIONS = (
+    Row("filed", "end", "The ticket exists: the conversation about it is over.", {"outcome": "filed"}),
+    Row("filing", "file_ticket", "It is approved: wait for what becomes of it.", {"approved": True}),
+    Row("incomplete", "ask_user", "Something is missing: ask.", {"to_ask": True}),
+    Row("nothing", "end", "Nobody has said enough for a ticket.", {"previewable": False}),
+    Row(
+        "rejected", "ask_user", "This was rejected: ask what to change.", {"rejected_same": True, "asked_to_show": False}
+    ),
+    Row("ready", "preview_ticket", "Show exactly what would be filed."),
+)
+
+
+@dataclass(frozen=True)
+class Click:
+    """The facts a click is judged by."""
+
+    act: Literal["approve", "reject"]
+    allowed: bool
+    """The policy lets this person decide."""
+    card: Literal["none", "open", "superseded", "approved", "rejected", "expired"]
+    """The state of the card that was clicked; none: no such card was ever shown in this session."""
+    standing: Literal["none", "approved", "rejected"] = "none"
+    """The decision on record for the card's session and hash."""
+
+
+JUDGEMENTS = (
+    Row("forbidden", "refused", "The policy does not let this person decide.", {"allowed": False}),
+    Row("unknown", "refused", "No card with this hash was shown here.", {"card": "none"}),
+    Row("decided", "already", "Somebody approved this before; the first decision stands.", {"standing": "approved"}),
+    Row("approve", "approved", "The card is the current one.", {"card": "open", "act": "approve"}),
+    Row("reject", "rejected", "The card is the current one.", {"card": "open", "act": "reject"}),
+    Row("discarded", "already", "Somebody rejected this card before.", {"card": ("approved", "rejected")}),
+    Row("stale", "stale", "A newer card took this one's place, or it expired."),
+)
+
+
+def judge(click: Click) -> Row:
+    """What a click comes to: `approved`, `rejected`, `stale`, `already` or `refused`."""
+    return first(JUDGEMENTS, click)
+
+

@@ -1,0 +1,94 @@
+"""The graph's state: the draft, what was last shown and decided, and a bounded window of what was said."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
+from langgraph.graph.message import add_messages
+from pydantic import BaseModel, Field
+
+from agent.draft import Operation, TicketDraft
+from agent.protocol import FilingOutcome, PreviewRequest, Question, Reply
+
+WINDOW = 8
+"""Messages of people and of the agent that the state keeps; the inbox has them all."""
+
+WINDOW_CHARACTERS = 24_000
+"""Characters those messages may have together; the newest is kept whatever its length."""
+
+
+def window(left: Sequence[AnyMessage], right: Sequence[AnyMessage]) -> list[AnyMessage]:
+    """Adds messages and forgets old ones: the state stays small however long a thread is.
+
+    Of the gates' calls only the newest stays, with its answer: a call without its ToolMessage would be no valid history.
+    """
+    merged: list[AnyMessage] = list(add_messages(list(left), list(right)))  # type: ignore[arg-type]
+    calls = [message for message in merged if isinstance(message, AIMessage) and message.tool_calls]
+    newest = {call["id"] for call in calls[-1].tool_calls} if calls else set()
+    talk = [m for m in merged if not (isinstance(m, ToolMessage) or (isinstance(m, AIMessage) and m.tool_calls))]
+    kept, room = {id(message) for message in calls[-1:]}, WINDOW_CHARACTERS
+    for message in reversed(talk[-WINDOW:]):
+        room -= len(str(message.content))
+        if room < 0 and message is not talk[-1]:
+            break
+        kept.add(id(message))
+    return [m for m in merged if id(m) in kept or (isinstance(m, ToolMessage) and m.tool_call_id in newest)]
+
+
+class Approval(BaseModel):
+    """The decision that a sealed ticket may be filed."""
+
+    preview_id: str = ""
+    draft_hash: str = ""
+    by: str = ""
+
+
+class ModelCall(BaseModel):
+    """One call of the model: the event it was for, the digest of what it was sent, and its whole answer."""
+
+    event_id: str = ""
+    ordinal: int = 0
+    digest: str = ""
+    characters: int = 0
+    answer: dict[str, Any] = Field(default_factory=dict)
+
+
+class State(BaseModel):
+    """Everything a conversation carries from turn to turn. Every field has a default, so that old states load."""
+
+    messages: Annotated[list[AnyMessage], window] = Field(default_factory=list)
+    draft: TicketDraft = Field(default_factory=TicketDraft)
+    event_id: str = ""
+    """The event that is being taken in; the ids of what it leads to derive from it."""
+    show: bool = False
+    """This event asks for the card, whatever was rejected before."""
+    asking: list[Question] = Field(default_factory=list)
+    """What was asked last and is not answered yet."""
+    asked: dict[str, int] = Field(default_factory=dict)
+    """How often each missing field was asked for."""
+    skipped: list[str] = Field(default_factory=list)
+    """Fields that people left open on purpose."""
+    preview: PreviewRequest | None = None
+    """The card shown last, open or not."""
+    rejected_hash: str = ""
+    approval: Approval | None = None
+    outcome: FilingOutcome | None = None
+    parked: list[Reply] = Field(default_factory=list)
+    """What people said while the ticket was being filed: the start of the next one."""
+    calls: list[ModelCall] = Field(default_factory=list)
+    """The model calls of this event."""
+
+
+def to_message(reply: Reply) -> HumanMessage:
+    """A reply as the message that `extract` reads; the hand-made edits travel with it."""
+    extra = reply.model_dump(mode="json", include={"by", "edits", "show"}, exclude_defaults=True)
+    return HumanMessage(reply.text, id=reply.event_id or None, additional_kwargs=extra)
+
+
+def to_reply(message: HumanMessage) -> Reply:
+    """The reply that a message carries, also one that a user interface put into the state itself."""
+    extra = message.additional_kwargs
+    edits = [Operation.model_validate(edit) for edit in extra.get("edits", [])]
+    return Reply(
+        text=str(message.text), by=extra.get("by", ""), event_id=message.id or "", edits=edits, show=extra.get("show", False)
+    )

@@ -1,0 +1,60 @@
+"""The gate that shows the exact ticket and waits for a decision on exactly that."""
+
+from typing import Any, Literal
+
+from langchain_core.tools import tool
+from langgraph.prebuilt import ToolRuntime
+from pydantic import BaseModel
+
+from agent.draft import TicketDraft
+from agent.ports import Renderer
+from agent.protocol import Click, Decision, PreviewRequest, Reply, judge, matches_card
+from agent.sealing import Destination, FieldChange, seal
+from agent.state import Approval, State
+from skills.gate import Gate, answered, wait_for_answer
+
+
+class PreviewResult(BaseModel):
+    """What a preview came to: a judgement, or a reply that goes on to change the draft."""
+
+    status: Literal["approved", "rejected", "stale", "already", "refused", "reply", "unreadable"]
+    draft_hash: str
+    by: str = ""
+    detail: str = ""
+
+
+def compute_draft_hash(draft: TicketDraft, destination: Destination, tracker: Renderer) -> str:
+    """The hash that a preview of this draft shows: SHA-256 of the sealed payload, 64 hexadecimal digits."""
+    return seal(destination, tracker.render(draft)).draft_hash
+
+
+@tool
+def preview_ticket(
+    preview_id: str,
+    draft_hash: str,
+    version: int,
+    sealed: dict[str, Any],
+    diff: list[FieldChange],
+    unanswered: list[str],
+    runtime: ToolRuntime[None, State],
+) -> Gate:
+    """Show the sealed ticket, and wait until somebody approves or rejects it, or says what to change."""
+    request = PreviewRequest(
+        preview_id=preview_id, draft_hash=draft_hash, version=version, sealed=sealed, diff=diff, unanswered=unanswered
+    )
+    answer = wait_for_answer(request)
+    match answer:
+        case Reply():
+            result = PreviewResult(status="reply", draft_hash=draft_hash, by=answer.by)
+        case Decision():
+            card: Literal["open", "superseded"] = "open" if matches_card(answer, request) else "superseded"
+            row = judge(Click(act=answer.type, allowed=True, card=card))
+            result = PreviewResult(status=row.then, draft_hash=draft_hash, by=answer.by, detail=answer.reason)  # type: ignore[arg-type]
+        case _:
+            result = PreviewResult(status="unreadable", draft_hash=draft_hash, detail=getattr(answer, "problem", ""))
+    if result.status == "approved":
+        approval = Approval(preview_id=preview_id, draft_hash=draft_hash, by=answer.by)
+        return answered(runtime, answer, result, approval=approval)
+    if result.status == "rejected":
+        return answered(runtime, answer, result, rejected_hash=draft_hash)
+    return answered(runtime, answer, result)
