@@ -108,7 +108,9 @@ class _Nodes:
 
     async def extract(self, state: State) -> dict[str, Any]:
         """Takes in the newest message: cleans it, has it read, and applies what it changes."""
-        reply = to_reply(next(m for m in reversed(state.messages) if isinstance(m, HumanMessage)))
+        if not (said_last := [message for message in state.messages if isinstance(message, HumanMessage)]):
+            return {"calls": []}  # started without a message: only `decide` has something to do
+        reply = to_reply(said_last[-1])
         update: dict[str, Any] = {"event_id": reply.event_id, "show": reply.show, "calls": []}
         if state.outcome and state.outcome.status == "filed":
             if (start := _start_of_next(state, reply)) is None:

@@ -117,3 +117,8 @@ def _texts(value: Any) -> list[str]:
             named = {key: item for key, item in value.items() if item not in ("", None)}
             return [", ".join(f"{key}: {item}" for key, item in named.items())]
     return [str(value)]
+
+
+def marker(session_id: str, draft_hash: str) -> str:
+    """What a ticket carries so that it can be found again: one for each approval, and derived from nothing else."""
+    return "signoff-" + hashlib.sha256(f"{session_id}\n{draft_hash}".encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -4,6 +4,7 @@ Pure but for the model: it reads a `Snapshot` and returns a `Turn`. The shell ru
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage
@@ -77,21 +78,24 @@ class Turns:
         answer = answer.model_copy(update={"event_id": snapshot.event.event_id})
         try:
             with self._saver.attempt(snapshot.checkpoint) as thread_id:
-                given: Any = {"messages": [to_message(answer)]} if isinstance(answer, Reply) else None
-                if snapshot.pending and snapshot.checkpoint is not None:
-                    given = Command(resume={snapshot.pending.interrupt_id: answer.model_dump(mode="json")})
-                elif snapshot.checkpoint is None:
-                    given = {**_rebuilt(snapshot), **(given or {})}
                 config: RunnableConfig = {"configurable": {"thread_id": thread_id, STRICT: True}}
+                waiting = snapshot.pending.interrupt_id if snapshot.pending else None
+                if snapshot.checkpoint is None and snapshot.turn:
+                    rebuilt = await self._graph.ainvoke(_rebuilt(snapshot), config, durability="exit", version="v2")
+                    waiting = rebuilt.interrupts[0].id if rebuilt.interrupts else None
+                if waiting:
+                    given: Any = Command(resume={waiting: answer.model_dump(mode="json")})
+                else:
+                    given = {"messages": [to_message(answer)] if isinstance(answer, Reply) else []}
                 result = await self._graph.ainvoke(given, config, durability="exit", version="v2")
                 checkpoint = self._saver.stored(thread_id)
         except UnreadableCheckpoint:
-            return await self._run(_without_checkpoint(snapshot), answer)
+            return await self._run(replace(snapshot, checkpoint=None), answer)
         state = cast(State, result.value)
         pending = None
         if result.interrupts:
-            [waiting] = result.interrupts
-            pending = Pending(interrupt_id=waiting.id, request=waiting.value)
+            [interrupt] = result.interrupts
+            pending = Pending(interrupt_id=interrupt.id, request=interrupt.value)
         return _after(snapshot, answer, state, pending, checkpoint)
 
 
@@ -189,13 +193,9 @@ def _told(changes: Sequence[Any]) -> str:
     return f"Changed since: {', '.join(change.field for change in changes)}. " if changes else ""
 
 
-def _without_checkpoint(snapshot: Snapshot) -> Snapshot:
-    return Snapshot(**{**snapshot.__dict__, "checkpoint": None})
-
-
 def _rebuilt(snapshot: Snapshot) -> dict[str, Any]:
     """The state of a session that has no readable checkpoint: its draft, and the approval it waits under."""
-    state: dict[str, Any] = {"draft": snapshot.draft}
+    state: dict[str, Any] = {"draft": snapshot.draft, "event_id": f"{snapshot.event.event_id}:rebuilt"}
     request = from_hitl(snapshot.pending.request) if snapshot.pending else None
     if isinstance(request, FileRequest):
         state["approval"] = Approval(

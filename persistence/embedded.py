@@ -136,7 +136,9 @@ def _wait_until_ready(directory: Path, pginstall: Path, deadline: float) -> str:
             finally:
                 os.close(lock)
         elif server := keeper.running(cluster):
-            return f"postgresql://{keeper.NAME}@/{keeper.NAME}?host={quote(server.socket_dir, safe='')}&port={server.port}"
+            return (
+                f"postgresql://{keeper.NAME}@/{keeper.NAME}?host={quote(server.socket_dir, safe='')}&port={server.port}"
+            )
         else:
             time.sleep(_POLL)
         if time.monotonic() > deadline:
@@ -165,7 +167,9 @@ def _launch_keeper(directory: Path, pginstall: Path, lock: int, deadline: float)
         words = select.poll()
         words.register(pipe, select.POLLIN)
         heard = words.poll(max(0.0, deadline - time.monotonic()) * 1000)
-        report = os.read(pipe.fileno(), 4096).decode() if heard else keeper.READY
-        process.wait()
-    if report != keeper.READY:
-        raise EmbeddedError(report or f"The process that keeps PostgreSQL broke: see {log}, {keeper.WAY_OUT}.")
+        report = os.read(pipe.fileno(), 4096).decode(errors="replace") if heard else keeper.READY
+    if process.wait():
+        raise EmbeddedError(f"The process that keeps PostgreSQL could not start: see {log}, {keeper.WAY_OUT}.")
+    # Silence: it was killed, and whoever gets its lock next launches another.
+    if report not in (keeper.READY, ""):
+        raise EmbeddedError(report)

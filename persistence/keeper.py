@@ -7,7 +7,8 @@ Who lives is told by file locks (flock) in the data directory, which the kernel 
 dies. None of the files is ever removed:
 
     clients.lock   shared by every process that uses the server; taken alone by the keeper before it stops the server
-    keeper.lock    the keeper's, inherited from the process that launched it: to get it is to be the one who launches
+    keeper.lock    the keeper's, inherited from the process that launched it: to get it is to be the one who launches;
+                   its process id stands in it for people
     server.lock    inherited by every process of the server (initdb too): to get it is to know that none is left
 
 So no decision hangs on a process id, which the next process to start may be given.
@@ -115,7 +116,7 @@ def running(cluster: Path) -> Postmaster | None:
 
 def _postmaster(cluster: Path) -> Postmaster | None:
     try:
-        lines = (cluster / "postmaster.pid").read_text().splitlines()
+        lines = os.fsdecode((cluster / "postmaster.pid").read_bytes()).split("\n")
         return Postmaster(pid=int(lines[0]), port=int(lines[3]), socket_dir=lines[4], status=lines[7].strip())
     except (OSError, IndexError, ValueError):
         return None
@@ -142,6 +143,7 @@ class Keeper:
 
     def keep(self) -> None:
         """Brings the server up, says so, and returns when the last client is gone and the server has stopped."""
+        (self._data_dir / KEEPER_LOCK).write_text(f"{os.getpid()}\n")
         try:
             self._bring_up()
             _report(READY)
@@ -162,6 +164,7 @@ class Keeper:
 
     def _bring_up(self) -> None:
         """Adopts the server that runs, waits for one that is starting or dying, or starts one."""
+        self._postmaster = None
         deadline = time.monotonic() + _START_TIMEOUT
         log = self._data_dir / SERVER_LOG
         log_start = None
@@ -175,7 +178,8 @@ class Keeper:
                 finally:
                     os.close(lock)
             if time.monotonic() > deadline:
-                raise KeeperError(self._failure(f"it is not ready after {_START_TIMEOUT:.0f} s"))
+                whose = "an earlier server of this directory" if log_start is None else "it"
+                raise KeeperError(self._failure(f"{whose} is not ready after {_START_TIMEOUT:.0f} s"))
             time.sleep(0.01)
         self._postmaster = server.pid
 
@@ -211,11 +215,14 @@ class Keeper:
         if self._postmaster is None:
             return
         for signum, patience in _STOP_SIGNALS:
-            deadline = time.monotonic() + patience
-            if _lives(self._postmaster):
+            with suppress(ProcessLookupError):
                 os.kill(self._postmaster, signum)
-            while _lives(self._postmaster) and time.monotonic() < deadline:
+            deadline = time.monotonic() + patience
+            # Not by the process id: an adopted server stays a zombie for as long as init likes.
+            while not (gone := self._is_gone()) and time.monotonic() < deadline:
                 time.sleep(0.01)
+            if gone:
+                break
         with suppress(OSError):
             self._socket_dir().rmdir()
 
@@ -229,7 +236,15 @@ class Keeper:
         text = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         # Whoever reaches the socket may enter: its directory is closed to all but the owner.
         self._run([*initdb, "-U", NAME, *text, "--auth-local=trust", "--auth-host=reject", "--no-sync"], lock)
-        single: list[str | Path] = [binaries / "postgres", "--single", "-D", fresh, "-c", "exit_on_error=on", "postgres"]
+        single: list[str | Path] = [
+            binaries / "postgres",
+            "--single",
+            "-D",
+            fresh,
+            "-c",
+            "exit_on_error=on",
+            "postgres",
+        ]
         self._run(single, lock, f"CREATE DATABASE {NAME}\n")
         self._run([*initdb, "--sync-only"], lock)
         fresh.rename(self._cluster)
@@ -246,6 +261,8 @@ class Keeper:
             **self._child_options(lock),
         )
         if done.returncode:
+            with (self._data_dir / SERVER_LOG).open("ab") as log:
+                log.write(done.stdout)
             raise KeeperError(self._failure(_reason(done.stdout)))
 
     def _child_options(self, lock: int) -> dict[str, Any]:
@@ -285,7 +302,7 @@ class Keeper:
         chosen = self._data_dir / "socket"
         # PostgreSQL and libpq read commas and quotes in this path as marks of their own.
         if len(os.fsencode(chosen)) > _LONGEST_SOCKET_DIR or not re.fullmatch(r"[A-Za-z0-9/._+-]+", str(chosen)):
-            name = hashlib.sha256(f"{os.geteuid()}:{self._data_dir}".encode(errors="surrogateescape")).hexdigest()
+            name = hashlib.sha256(b"%d:%b" % (os.geteuid(), os.fsencode(self._data_dir))).hexdigest()
             chosen = Path("/tmp") / f"pg-{name[:20]}"
         return chosen
 
@@ -336,16 +353,6 @@ def _can_reach(account: _Account, path: Path) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def _lives(pid: int) -> bool:
-    with suppress(ChildProcessError):  # a server that was adopted is no child
-        os.waitpid(pid, os.WNOHANG)
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
 def _disown(lock_file: Path) -> None:
     """Writes our own process id into what a dead server left.
 
@@ -353,11 +360,10 @@ def _disown(lock_file: Path) -> None:
     be any program; its parent, however, it passes over. The rest of the file has to stay: by it PostgreSQL makes sure
     that nobody is attached to the old shared memory.
     """
-    with suppress(FileNotFoundError), lock_file.open("r+") as file:
-        lines = file.read().split("\n")
-        lines[0] = str(os.getpid())
+    with suppress(FileNotFoundError), lock_file.open("r+b") as file:
+        _, *rest = file.read().split(b"\n")
         file.seek(0)
-        file.write("\n".join(lines))
+        file.write(b"\n".join([b"%d" % os.getpid(), *rest]))
         file.truncate()
 
 
@@ -370,10 +376,9 @@ def _needless(directory: str, names: list[str]) -> list[str]:
 
 def _reason(output: bytes) -> str:
     """The line of a server's log that says why it ended."""
-    lines = output.decode(errors="replace").split("\n")
-    telling = [line for line in lines if re.search(r"(FATAL|PANIC|ERROR|error):", line)]
-    last = (telling or [line for line in lines if line.strip()] or ["it said nothing"])[-1]
-    return re.sub(r"^.*?(FATAL|PANIC|ERROR|error):\s*", "", last).strip()
+    lines = [line for line in output.decode(errors="replace").split("\n") if line.strip() and "LOG:" not in line]
+    telling = [line for line in lines if re.search(r"(FATAL|PANIC|ERROR|error):", line)] or lines
+    return re.sub(r"^.*?(FATAL|PANIC|ERROR|error):\s*", "", telling[-1]).strip() if telling else "it ended without a word"
 
 
 def _sync(directory: Path) -> None:
@@ -407,8 +412,10 @@ def main(data_dir: str, pginstall: str) -> int:
     except KeeperError as error:
         _report(str(error))
         return 1
-    except (OSError, subprocess.SubprocessError) as error:
-        _report(f"PostgreSQL could not start in {data_dir} ({error}): set SIGNOFF_DATA to another directory, {WAY_OUT}.")
+    except Exception as error:
+        _report(
+            f"PostgreSQL could not start in {data_dir} ({error}): set SIGNOFF_DATA to another directory, {WAY_OUT}."
+        )
         raise
     return 0
 

@@ -1,0 +1,173 @@
+"""The queue: procrastinate's jobs, which only wake a session or file an approval, and the worker that runs them.
+
+A job is deferred on the caller's connection, so that it commits with the rows that it is about. Procrastinate keeps order
+(one lock a subject), retries and polls; what it lacks is here: a worker that died is noticed by the advisory lock that its
+connection held, and its jobs are put back at once.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+import procrastinate
+import psycopg
+from procrastinate.worker import Worker
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+POLL = 0.25
+"""Seconds between two looks for jobs whose lock became free; new jobs are announced."""
+
+CARE = 1.0
+"""Seconds between two looks for dead workers' jobs and for sessions that nothing would wake."""
+
+ALIVE = 5_960_740
+"""The class of the advisory locks that workers hold; the other half of the key is the worker's id."""
+
+DEAD_WORKERS_JOBS = f"""
+SELECT job.id FROM procrastinate_jobs job LEFT JOIN procrastinate_workers worker ON worker.id = job.worker_id
+WHERE job.status = 'doing'
+  AND (worker.id IS NULL OR worker.last_heartbeat < now() - interval '1 second')  -- a new one may not hold its lock yet
+  AND NOT EXISTS (
+    SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = {ALIVE} AND objid = job.worker_id
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  )
+"""
+
+SLEEPING_SESSIONS = """
+SELECT DISTINCT session_id FROM inbox
+WHERE processed_at IS NULL AND at < clock_timestamp() - interval '5 seconds' AND NOT EXISTS (
+  SELECT FROM procrastinate_jobs WHERE lock = 'session:' || session_id AND status IN ('todo', 'doing')
+)
+"""
+
+log = logging.getLogger(__name__)
+
+
+class Handlers(Protocol):
+    """What the jobs call; each call may be made again."""
+
+    async def wake(self, session_id: str, tries: int) -> None:
+        """Takes all turns the session has waiting; `tries` calls failed before."""
+        ...
+
+    async def file(self, session_id: str, draft_hash: str) -> None:
+        """Takes an approval to the tracker."""
+        ...
+
+
+class Queue:
+    """The jobs of one database. Opened it can defer; `working` runs them in this process."""
+
+    def __init__(self, dsn: str, *, concurrency: int) -> None:
+        self._dsn, self._concurrency = dsn, concurrency
+        self._handlers: Handlers | None = None
+        self._app = procrastinate.App(
+            connector=procrastinate.PsycopgConnector(conninfo=dsn, min_size=1, max_size=max(2, concurrency // 2))
+        )
+        retry = procrastinate.RetryStrategy(wait=1)  # the shell gives up on a bug; only the database fails for longer
+        self._wake = self._app.task(self._on_wake, name="wake", retry=retry, pass_context=True)
+        self._file = self._app.task(self._on_file, name="file", retry=retry)
+
+    async def _on_wake(self, context: procrastinate.JobContext, session_id: str) -> None:
+        assert self._handlers
+        await self._handlers.wake(session_id, context.job.attempts)
+
+    async def _on_file(self, session_id: str, draft_hash: str) -> None:
+        assert self._handlers
+        await self._handlers.file(session_id, draft_hash)
+
+    async def open(self) -> None:
+        """Connects."""
+        await self._app.open_async()
+
+    async def close(self) -> None:
+        """Disconnects."""
+        await self._app.close_async()
+
+    async def defer_wake(self, session_id: str, connection: AsyncConnection) -> None:
+        """A job that takes the session's turns, once the caller's transaction commits."""
+        job = self._wake.configure(lock=f"session:{session_id}", connection=await raw(connection))
+        await job.defer_async(session_id=session_id)
+
+    async def defer_file(self, session_id: str, draft_hash: str, connection: AsyncConnection) -> None:
+        """A job that files an approval, once the caller's transaction commits."""
+        job = self._file.configure(lock=f"file:{session_id}:{draft_hash}", connection=await raw(connection))
+        await job.defer_async(session_id=session_id, draft_hash=draft_hash)
+
+    @contextlib.asynccontextmanager
+    async def working(self, handlers: Handlers) -> AsyncIterator[None]:
+        """Runs jobs in the background, and puts back those of workers that died."""
+        self._handlers = handlers
+        tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._care())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _work(self) -> None:
+        """Keeps a worker running: a cut connection ends it, and then it is started again."""
+        pause = POLL
+        while True:
+            try:
+                await self._run_worker()
+                pause = POLL
+            except (procrastinate.exceptions.ConnectorException, psycopg.Error, OSError) as error:
+                log.warning("the queue's worker stopped (%s); starting it again", error)
+                pause = min(2 * pause, 10.0)
+            await asyncio.sleep(pause)
+
+    async def _run_worker(self) -> None:
+        worker = Worker(
+            app=self._app,
+            concurrency=self._concurrency,
+            fetch_job_polling_interval=POLL,
+            delete_jobs="successful",
+            install_signal_handlers=False,
+            shutdown_graceful_timeout=10,
+        )
+        running = asyncio.create_task(worker.run())
+        try:
+            async with await psycopg.AsyncConnection.connect(self._dsn, autocommit=True) as alive:
+                while worker.worker_id is None and not running.done():
+                    await asyncio.sleep(0.002)
+                await alive.execute("SELECT pg_advisory_lock(%s, %s::int)", (ALIVE, worker.worker_id))
+                await asyncio.shield(running)
+        finally:
+            worker.stop()
+            await running
+
+    async def _care(self) -> None:
+        while True:
+            try:
+                await self._recover()
+            except (procrastinate.exceptions.ConnectorException, psycopg.Error, OSError) as error:
+                log.warning("could not look after the queue: %s", error)
+            await asyncio.sleep(CARE)
+
+    async def _recover(self) -> None:
+        async with await psycopg.AsyncConnection.connect(self._dsn) as connection:
+            while True:
+                dead = await (await connection.execute(DEAD_WORKERS_JOBS)).fetchall()
+                for (job_id,) in dead:
+                    with contextlib.suppress(procrastinate.exceptions.ConnectorException):  # a peer was faster
+                        await self._app.job_manager.retry_job_by_id_async(job_id, retry_at=_now())
+                for (session_id,) in await (await connection.execute(SLEEPING_SESSIONS)).fetchall():
+                    await self._wake.configure(lock=f"session:{session_id}").defer_async(session_id=session_id)
+                await connection.rollback()
+                await asyncio.sleep(CARE)
+
+
+def _now() -> Any:
+    from procrastinate.utils import utcnow
+
+    return utcnow()
+
+
+async def raw(connection: AsyncConnection) -> psycopg.AsyncConnection[Any]:
+    """The psycopg connection under SQLAlchemy's, in the same transaction."""
+    driver: psycopg.AsyncConnection[Any] = (await connection.get_raw_connection()).driver_connection
+    return driver

@@ -1,0 +1,157 @@
+"""The tables, as the newest migration leaves them. `tests/persistence` holds them to the migrations."""
+
+import json
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.types import TypeDecorator
+
+
+class Json(TypeDecorator[Any]):
+    """JSON kept as ASCII text: unlike `jsonb` it takes whatever people send, NUL and lone surrogates included."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Any) -> str | None:
+        """Python value -> text."""
+        return None if value is None else json.dumps(value, separators=(",", ":"))
+
+    def process_result_value(self, value: str | None, dialect: Any) -> Any:
+        """Text -> Python value."""
+        return None if value is None else json.loads(value)
+
+
+def _now() -> Column[Any]:
+    # now() is the start of the transaction and disagrees with the order of commits
+    return Column("at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp())
+
+
+metadata = MetaData()
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("session_id", Text, primary_key=True),
+    Column("last_seq", BigInteger, nullable=False),  # the newest event's place in the session
+    Column("turn", BigInteger, nullable=False, server_default="0"),
+    Column("draft", Json, nullable=True),
+    Column("pending", Json, nullable=True),
+    Column("checkpoint", LargeBinary, nullable=True),
+    _now(),
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("event_id", Text, primary_key=True),
+    Column("session_id", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("body", Json, nullable=False),
+    Column("verdict", Json, nullable=True),
+    _now(),
+    Column("processed_at", DateTime(timezone=True), nullable=True),
+    Column("outcome", Text, nullable=True),
+    UniqueConstraint("session_id", "seq"),
+)
+Index("inbox_unprocessed", inbox.c.session_id, inbox.c.seq, postgresql_where=text("processed_at IS NULL"))
+
+previews = Table(
+    "previews",
+    metadata,
+    Column("preview_id", Text, primary_key=True),
+    Column("session_id", Text, nullable=False),
+    Column("draft_hash", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    _now(),
+)
+Index("previews_one_open", previews.c.session_id, unique=True, postgresql_where=text("status = 'open'"))
+Index("previews_by_hash", previews.c.session_id, previews.c.draft_hash)
+
+_DECISION = ("session_id", "draft_hash", "status", "approved_by", "preview_id", "event_id")
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("session_id", Text, primary_key=True),
+    Column("draft_hash", Text, primary_key=True),
+    *(Column(name, Text, nullable=False) for name in _DECISION[2:]),
+    _now(),
+)
+
+approval_history = Table(
+    "approval_history",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    *(Column(name, Text, nullable=False) for name in _DECISION),
+    _now(),
+)
+
+filings = Table(
+    "filings",
+    metadata,
+    Column("session_id", Text, primary_key=True),
+    Column("draft_hash", Text, primary_key=True),
+    Column("marker", Text, nullable=False, unique=True),
+    Column("status", Text, nullable=False),  # intended, sent, filed, failed, unknown
+    Column("origin", Text, nullable=False),
+    Column("key", Text, nullable=True),
+    Column("url", Text, nullable=True),
+    Column("reason", Text, nullable=True),
+    _now(),
+    ForeignKeyConstraint(["session_id", "draft_hash"], ["approvals.session_id", "approvals.draft_hash"]),
+)
+
+effects = Table(
+    "effects",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),  # a terminal's cursor
+    Column("key", Text, nullable=False, unique=True),
+    Column("session_id", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("body", Json, nullable=False),
+    _now(),
+    Column("done_at", DateTime(timezone=True), nullable=True),
+)
+Index("effects_of_session", effects.c.session_id, effects.c.id)
+
+model_calls = Table(
+    "model_calls",
+    metadata,
+    Column("event_id", Text, primary_key=True),
+    Column("ordinal", Integer, primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("characters", Integer, nullable=False),
+    Column("answer", Json, nullable=False),
+)
+
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("marker", Text, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("draft_hash", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("filed_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    UniqueConstraint("project", "number"),
+)

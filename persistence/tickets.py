@@ -1,0 +1,58 @@
+"""The table behind the local tracker."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, insert, select, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+import hashlib
+import json
+
+from persistence.tables import tickets
+
+LOCK = 5_960_741
+"""The class of the advisory locks under which tickets are numbered; the other half of the key is the project's hash."""
+
+
+@dataclass(frozen=True)
+class StoredTicket:
+    """A ticket of the local tracker: the sealed bytes as they were filed."""
+
+    key: str
+    draft_hash: str
+    sealed: bytes
+    filed_at: datetime
+
+
+class PostgresTickets:
+    """`skills.trackers.local.TicketTable`, and what lists it."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def insert(self, marker: str, sealed: bytes) -> str:
+        """The key of the marker's ticket, made now under the project's next number if there is none."""
+        project = json.loads(sealed)["project"]
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                text("SELECT pg_advisory_xact_lock(:class, hashtext(:project))"), {"class": LOCK, "project": project}
+            )
+            if (number := await connection.scalar(select(tickets.c.number).where(tickets.c.marker == marker))) is None:
+                highest = select(func.coalesce(func.max(tickets.c.number), 0)).where(tickets.c.project == project)
+                number = (await connection.scalar(highest) or 0) + 1
+                draft_hash = hashlib.sha256(sealed).hexdigest()
+                row = {"marker": marker, "project": project, "number": number, "draft_hash": draft_hash, "sealed": sealed}
+                await connection.execute(insert(tickets), row)
+        return f"{project}-{number}"
+
+    async def key_of(self, marker: str) -> str | None:
+        """The key of the marker's ticket, if there is one."""
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(select(tickets).where(tickets.c.marker == marker))).first()
+        return f"{row.project}-{row.number}" if row else None
+
+    async def all(self) -> list[StoredTicket]:
+        """Every ticket, the oldest first."""
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(select(tickets).order_by(tickets.c.filed_at, tickets.c.number))
+        return [StoredTicket(f"{row.project}-{row.number}", row.draft_hash, row.sealed, row.filed_at) for row in rows]
