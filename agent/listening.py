@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage, messages_to_dict
 
 from agent.draft import Source
+from agent.ports import ModelCall
 from agent.protocol import Reply
-from agent.state import ModelCall, State, to_reply
+from agent.state import State, to_reply
 
 INSTRUCTIONS = """You listen to people who describe a ticket, and keep its draft in their own words.
 

@@ -9,7 +9,6 @@ from pydantic import BaseModel, Field
 
 from agent.draft import TicketDraft
 from agent.protocol import Decision, FilingOutcome, Reply
-from agent.state import ModelCall
 
 CardStatus = Literal["open", "superseded", "approved", "rejected", "expired"]
 
@@ -51,6 +50,16 @@ class Card(BaseModel):
     sealed: dict[str, Any]
     version: int
     status: CardStatus = "open"
+
+
+class ModelCall(BaseModel):
+    """One call of the model: the event it was for, the digest of what it was sent, and its whole answer."""
+
+    event_id: str = ""
+    ordinal: int = 0
+    digest: str = ""
+    characters: int = 0
+    answer: dict[str, Any] = Field(default_factory=dict)
 
 
 class Pending(BaseModel):

@@ -1,13 +1,14 @@
 """The graph's state: the draft, what was last shown and decided, and a bounded window of what was said."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langgraph.graph.message import add_messages
 from pydantic import BaseModel, Field
 
 from agent.draft import Operation, TicketDraft
+from agent.ports import ModelCall
 from agent.protocol import FilingOutcome, PreviewRequest, Question, Reply
 
 WINDOW = 8
@@ -41,16 +42,6 @@ class Approval(BaseModel):
     preview_id: str = ""
     draft_hash: str = ""
     by: str = ""
-
-
-class ModelCall(BaseModel):
-    """One call of the model: the event it was for, the digest of what it was sent, and its whole answer."""
-
-    event_id: str = ""
-    ordinal: int = 0
-    digest: str = ""
-    characters: int = 0
-    answer: dict[str, Any] = Field(default_factory=dict)
 
 
 class State(BaseModel):

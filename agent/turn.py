@@ -3,7 +3,6 @@
 Pure but for the model: it reads a `Snapshot` and returns a `Turn`. The shell runs it on PostgreSQL, replay in memory.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -11,11 +10,11 @@ from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import Command
 
+from agent import shows
 from agent.checkpoint import TurnSaver, UnreadableCheckpoint
 from agent.graph import Graph
 from agent.ports import ApprovalRecord, Card, CardStatus, GraphTurn, Pending, Snapshot, Turn, Verdict
 from agent.protocol import (
-    AskRequest,
     Click,
     Decision,
     FileRequest,
@@ -26,7 +25,6 @@ from agent.protocol import (
     from_hitl,
     judge,
 )
-from agent.sealing import diff
 from agent.state import Approval, State, to_message
 
 STRICT = "__pregel_strict_resume"
@@ -49,11 +47,11 @@ class Turns:
             case FilingOutcome():
                 if not _waits_for(snapshot, answer):
                     return Turn(outcome="ignored")
-                graph, says = await self._run(snapshot, answer)
-                return Turn(outcome=answer.status, shows=[*_outcome_shown(answer), *says], graph=graph)
+                graph, said = await self._run(snapshot, answer)
+                return Turn(outcome=answer.status, shows=[shows.outcome(answer), *said], graph=graph)
             case Reply():
-                graph, shows = await self._run(snapshot, answer)
-                return Turn(outcome="replied", shows=shows, graph=graph)
+                graph, shown = await self._run(snapshot, answer)
+                return Turn(outcome="replied", shows=shown, graph=graph)
 
     async def _click(self, snapshot: Snapshot, click: Decision, verdict: Verdict) -> Turn:
         card, standing = snapshot.clicked, snapshot.standing
@@ -65,13 +63,12 @@ class Turns:
                 standing=standing.status if standing else "none",
             )
         )
-        shown = _judged(row.name, snapshot, click, verdict)
-        decision: dict[str, Any] = {"kind": "decision", "status": row.then, **shown}
+        decision = shows.decision(row, snapshot, click, verdict)
         if card is None or row.then not in ("approved", "rejected"):
             return Turn(outcome=row.then, shows=[decision], verdict=verdict)
         bound = click.model_copy(update={"draft_hash": card.draft_hash, "preview_id": card.preview_id})
-        graph, shows = await self._run(snapshot, bound)
-        return Turn(outcome=row.then, shows=[decision, *shows], verdict=verdict, graph=graph)
+        graph, shown = await self._run(snapshot, bound)
+        return Turn(outcome=row.then, shows=[decision, *shown], verdict=verdict, graph=graph)
 
     async def _run(self, snapshot: Snapshot, answer: Reply | Decision | FilingOutcome) -> tuple[GraphTurn, list[dict[str, Any]]]:
         """Resumes the pending interrupt by its id, or starts afresh; gives the session after it, and what to show."""
@@ -103,21 +100,19 @@ def _after(
     snapshot: Snapshot, answer: Reply | Decision | FilingOutcome, state: State, pending: Pending | None, checkpoint: bytes
 ) -> tuple[GraphTurn, list[dict[str, Any]]]:
     event = snapshot.event
-    said = [
-        {"kind": "say", "text": str(message.text)}
+    shown = [
+        shows.say(str(message.text))
         for message in state.messages
         if isinstance(message, AIMessage) and message.text and str(message.id).startswith(f"{event.event_id}:")
     ]
     request = from_hitl(pending.request) if pending else None
-    before, new_card, closed, shows = snapshot.open_card, None, None, said
-    if isinstance(request, AskRequest):
-        shows = [*said, {"kind": "question", "questions": [question.model_dump() for question in request.questions]}]
+    before, new_card, closed = snapshot.open_card, None, None
     if isinstance(request, PreviewRequest):
         if before is None or before.preview_id != request.preview_id:
             card = request.model_dump(include={"preview_id", "draft_hash", "sealed", "version"})
             new_card = Card.model_validate(card)
-        if new_card or state.show:
-            shows = [*said, preview_shown(event.session_id, request)]
+    if new_card or state.show or not isinstance(request, PreviewRequest):
+        shown += shows.waiting(event.session_id, pending)
     if before and not (isinstance(request, PreviewRequest) and before.preview_id == request.preview_id):
         closed = (before.preview_id, _fate(answer, request))
     decision = None
@@ -131,7 +126,7 @@ def _after(
             event_id=event.event_id,
         )
     calls = [call for call in state.calls if call.event_id == event.event_id]
-    return GraphTurn(checkpoint, state.draft, pending, new_card, closed, decision, calls), shows
+    return GraphTurn(checkpoint, state.draft, pending, new_card, closed, decision, calls), shown
 
 
 def _fate(answer: Reply | Decision | FilingOutcome, request: Request | None) -> CardStatus:
@@ -140,57 +135,9 @@ def _fate(answer: Reply | Decision | FilingOutcome, request: Request | None) -> 
     return "superseded"
 
 
-def preview_shown(session_id: str, request: PreviewRequest) -> dict[str, Any]:
-    """The card as people are shown it."""
-    return {"kind": "preview", "session_id": session_id, **request.model_dump(mode="json")}
-
-
-def pending_shown(session_id: str, pending: Pending | None) -> list[dict[str, Any]]:
-    """What a session waits for, as people were shown it: for somebody who comes back."""
-    match from_hitl(pending.request) if pending else None:
-        case AskRequest() as request:
-            return [{"kind": "question", "questions": [question.model_dump() for question in request.questions]}]
-        case PreviewRequest() as request:
-            return [preview_shown(session_id, request)]
-    return []
-
-
-def _outcome_shown(outcome: FilingOutcome) -> list[dict[str, Any]]:
-    if outcome.status == "filed":
-        return [{"kind": "filed", "key": outcome.key, "url": outcome.url, "draft_hash": outcome.draft_hash}]
-    if outcome.status == "failed":
-        return [{"kind": "say", "text": f"The ticket was not filed: {outcome.reason} The approval stands."}]
-    return [{"kind": "say", "text": "Nobody can tell whether the ticket was filed: look in the tracker before anything else."}]
-
-
 def _waits_for(snapshot: Snapshot, outcome: FilingOutcome) -> bool:
     request = from_hitl(snapshot.pending.request) if snapshot.pending else None
     return isinstance(request, FileRequest) and request.draft_hash == outcome.draft_hash
-
-
-def _judged(name: str, snapshot: Snapshot, click: Decision, verdict: Verdict) -> dict[str, Any]:
-    """What a person is told about their click: who decided, on which hash, what changed since, and a sentence."""
-    card, now, standing = snapshot.clicked, snapshot.open_card, snapshot.standing
-    changes = diff(card.sealed, now.sealed) if card and now and now.preview_id != card.preview_id else []
-    filed = f" It is filed as {snapshot.ticket.key}." if snapshot.ticket else ""
-    who = standing.approved_by if standing and name in ("decided", "discarded") else click.by
-    where = f"The open card is {now.draft_hash[:8]}." if now else "No card is open now."
-    texts = {
-        "forbidden": f"{click.by} may not decide here: {verdict.why}",
-        "unknown": f"No card {click.draft_hash or ''} was shown in this session, so nothing was decided. {where}",
-        "decided": f"Already approved by {who}.{filed}",
-        "approve": f"Approved by {who}.",
-        "reject": f"Rejected by {who}." + (f" Reason: {click.reason}" if click.reason else ""),
-        "discarded": f"Already rejected by {who}. {where}",
-        "stale": f"Nothing was decided: that card is no longer current. {_told(changes)}{where}",
-    }
-    draft_hash = card.draft_hash if card else click.draft_hash or ""
-    diffs = [change.model_dump() for change in changes]
-    return {"by": who, "draft_hash": draft_hash, "diff": diffs, "text": texts[name]}
-
-
-def _told(changes: Sequence[Any]) -> str:
-    return f"Changed since: {', '.join(change.field for change in changes)}. " if changes else ""
 
 
 def _rebuilt(snapshot: Snapshot) -> dict[str, Any]:

@@ -79,20 +79,25 @@ def start(data_dir: Path | None = None) -> EmbeddedServer:
     """
     deadline = time.monotonic() + _START_TIMEOUT
     pginstall = _find_binaries()
-    directory = (data_dir or default_data_dir()).resolve()
+    try:
+        directory = (data_dir or default_data_dir()).resolve()
+    except RuntimeError as error:
+        raise EmbeddedError(
+            f"Cannot tell where to keep the data ({error}): set SIGNOFF_DATA to a directory of yours, {keeper.WAY_OUT}."
+        ) from None
     try:
         _create(directory)
         hold = _take_hold(directory, deadline)
+        try:
+            return EmbeddedServer(_wait_until_ready(directory, pginstall, deadline), hold)
+        except BaseException:
+            os.close(hold)
+            raise
     except OSError as error:
         raise EmbeddedError(
             f"Cannot write to {directory} ({error.strerror}): set SIGNOFF_DATA to a directory of yours, "
             f"{keeper.WAY_OUT}."
         ) from None
-    try:
-        return EmbeddedServer(_wait_until_ready(directory, pginstall, deadline), hold)
-    except BaseException:
-        os.close(hold)
-        raise
 
 
 def _find_binaries() -> Path:
@@ -152,7 +157,7 @@ def _launch_keeper(directory: Path, pginstall: Path, lock: int, deadline: float)
     """Starts the keeper, who inherits the lock, and waits for its word."""
     log = directory / keeper.KEEPER_LOG
     with log.open("wb") as errors:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 - our own script
             [sys.executable, "-I", "-S", keeper.__file__, str(directory), str(pginstall)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

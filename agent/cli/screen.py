@@ -1,0 +1,139 @@
+"""How a conversation looks: as JSON lines for programs, and as rich text for people."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+LABELS = {"title": "Title", "type": "Type", "epic_id": "Epic"}
+BODY_ORDER = ("problem", "proposed_solution", "acceptance_criteria", "constraints", "dependencies", "risks", "open_questions")
+
+
+class Screen(Protocol):
+    """Where a conversation is shown."""
+
+    def show(self, show: Mapping[str, Any]) -> None:
+        """Shows one object of `agent.shows`."""
+        ...
+
+    def working(self) -> AbstractContextManager[object]:
+        """A sign, for as long as it is entered, that something is going on."""
+        ...
+
+
+class JsonScreen:
+    """One object a line on standard output."""
+
+    def show(self, show: Mapping[str, Any]) -> None:
+        """Prints it at once: a reader may be waiting for the line."""
+        sys.stdout.write(json.dumps(show, ensure_ascii=True) + "\n")
+        sys.stdout.flush()
+
+    def working(self) -> AbstractContextManager[object]:
+        """Programs need no sign."""
+        return nullcontext()
+
+
+class RichScreen:
+    """Rich text on standard output; plain where that is no terminal."""
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+    def show(self, show: Mapping[str, Any]) -> None:
+        """Prints it, with a line between one thing and the next."""
+        self.console.print(render(show))
+
+    def working(self) -> AbstractContextManager[object]:
+        """A spinner on a terminal."""
+        return self.console.status("working …") if self.console.is_terminal else nullcontext()
+
+
+def render(show: Mapping[str, Any]) -> RenderableType:
+    """A show as something that rich can print."""
+    match show["kind"]:
+        case "say":
+            return Text("  ", style="dim") + _inline(show["text"])
+        case "question":
+            return Group(*(Text("? ", style="bold cyan") + _inline(one["text"]) for one in show["questions"]))
+        case "preview":
+            return card(show)
+        case "decision":
+            mark = {"approved": "✔ ", "rejected": "✘ "}.get(show["status"], "! ")
+            style = {"approved": "green", "rejected": "red"}.get(show["status"], "yellow")
+            return Group(Text(mark + show["text"], style=style), *_changes(show["diff"]))
+        case "filed":
+            return Text(f"✔ Filed as {show['key']}  ", style="bold green") + Text(show["url"], style="dim")
+    raise ValueError(f"nothing is known of a {show['kind']}")
+
+
+def _inline(text: str) -> Text:
+    """A sentence with `code` and *emphasis* marked as chat does; what people wrote is never read as rich's markup."""
+    rendered = Text()
+    for number, part in enumerate(text.split("`")):
+        rendered.append(part.replace("*", ""), style="bold" if number % 2 else "")
+    return rendered
+
+
+def card(preview: Mapping[str, Any]) -> RenderableType:
+    """The preview: everything that would be filed, where it goes, and what changed since the last card."""
+    sealed = preview["sealed"]
+    fields: Mapping[str, Any] = sealed["fields"]
+    facts = Table.grid(padding=(0, 2))
+    for name, value in fields.items():
+        if name not in BODY_ORDER:
+            facts.add_row(Text(_label(name), style="dim"), Text(_value(value)))
+    parts: list[RenderableType] = [Text(sealed["title"], style="bold"), Text()]
+    parts += [Padding(_body(sealed["fields"]), (0, 0, 1, 0))]
+    if facts.row_count:
+        parts.append(Padding(facts, (0, 0, 1, 0)))
+    if preview["diff"]:
+        parts += [Text("Changed since the last card", style="bold"), *_changes(preview["diff"]), Text()]
+    parts += [Text(f"Still open: {question}", style="yellow") for question in preview.get("unanswered", [])]
+    short = preview["draft_hash"][:8]
+    parts.append(Text(f"/approve {short}   /reject   /edit field=value   or say what to change", style="cyan"))
+    where = f"{sealed['tracker']} · {sealed['project']} · {sealed['type']}"
+    return Panel(
+        Group(*parts), title=Text(where), subtitle=Text(f"version {preview['version']} · {short}"),
+        title_align="left", subtitle_align="right", border_style="cyan", padding=(1, 2),
+    )  # fmt: skip
+
+
+def _body(fields: Mapping[str, Any]) -> RenderableType:
+    lines: list[RenderableType] = []
+    for name in (name for name in BODY_ORDER if name in fields):
+        value = fields[name]
+        lines.append(Text(_label(name), style="dim"))
+        items = value if isinstance(value, list) else [value]
+        lines += [Padding(Text(("• " if isinstance(value, list) else "") + _value(item)), (0, 0, 0, 2)) for item in items]
+    return Group(*lines)
+
+
+def _changes(changes: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+    lines: list[RenderableType] = []
+    for change in changes:
+        name = _label(change["field"])
+        lines += [Text(f"  {name}: removed  {_value(value)}", style="red") for value in change["removed"]]
+        lines += [Text(f"  {name}: added    {_value(value)}", style="green") for value in change["added"]]
+    return lines
+
+
+def _label(name: str) -> str:
+    return LABELS.get(name, name.replace("_", " ").capitalize())
+
+
+def _value(value: Any) -> str:
+    match value:
+        case list():
+            return ", ".join(_value(item) for item in value)
+        case dict():
+            return ", ".join(f"{key}: {_value(item)}" for key, item in value.items())
+    return str(value)
+

@@ -1,0 +1,67 @@
+"""`signoff tickets`: what the local tracker holds."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from agent.cli import Usage, wiring
+from persistence.tickets import PostgresTickets, StoredTicket
+
+
+def list_all(*, as_json: bool) -> int:
+    """Prints every ticket: a table, or one JSON object a line."""
+    tickets = asyncio.run(_all())
+    if as_json:
+        for ticket in tickets:
+            row = {"key": ticket.key, "draft_hash": ticket.draft_hash, "sealed": json.loads(ticket.sealed)}
+            print(json.dumps({**row, "filed_at": ticket.filed_at.isoformat()}))
+        return 0
+    if not tickets:
+        print("No ticket is filed yet: start one with signoff chat.")
+        return 0
+    table = Table("Key", "Title", "Type", "Hash", "Filed", box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for ticket in tickets:
+        sealed = json.loads(ticket.sealed)
+        filed_at = f"{ticket.filed_at.astimezone():%Y-%m-%d %H:%M}"
+        cells = (ticket.key, sealed["title"], sealed["type"], ticket.draft_hash[:8], filed_at)
+        table.add_row(*(Text(cell) for cell in cells))
+    Console(highlight=False).print(table)
+    return 0
+
+
+def show(key: str) -> int:
+    """Prints one ticket as Markdown."""
+    ticket = next((ticket for ticket in asyncio.run(_all()) if ticket.key.lower() == key.lower()), None)
+    if ticket is None:
+        raise Usage(f"There is no ticket {key}: see signoff tickets.")
+    print(_markdown(ticket))
+    return 0
+
+
+async def _all() -> list[StoredTicket]:
+    with wiring.database_dsn() as dsn:
+        async with wiring.database(dsn) as opened:
+            return await PostgresTickets(opened.turns).all()
+
+
+def _markdown(ticket: StoredTicket) -> str:
+    sealed: Mapping[str, Any] = json.loads(ticket.sealed)
+    lines = [f"# {ticket.key}: {sealed['title']}", "", f"Type: {sealed['type']}"]
+    inline = ("priority", "labels", "assignee", "epic_id", "custom")
+    lines += [f"{name.replace('_', ' ').capitalize()}: {_text(sealed['fields'][name])}" for name in inline if name in sealed["fields"]]
+    receipt = f"Filed {ticket.filed_at.isoformat(timespec='seconds')} from the approved ticket {ticket.draft_hash}."
+    return "\n".join([*lines, "", sealed["body"], "", "---", receipt])
+
+
+def _text(value: Any) -> str:
+    match value:
+        case list():
+            return ", ".join(value)
+        case dict():
+            return ", ".join(f"{key}: {item}" for key, item in value.items())
+    return str(value)

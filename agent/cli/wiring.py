@@ -1,0 +1,71 @@
+"""Wires the ports: which database, which model, which tracker, who may decide."""
+
+import logging
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from typing import TYPE_CHECKING
+
+from agent.cli import Usage
+from persistence import embedded
+
+if TYPE_CHECKING:
+    from agent.shell import Shell
+    from persistence.database import Database
+
+
+@contextmanager
+def database_dsn() -> Iterator[str]:
+    """The database to use: DATABASE_URL, or the embedded server, which runs at least as long as this context."""
+    if url := os.environ.get("DATABASE_URL"):
+        if not url.startswith(("postgresql://", "postgres://")):
+            raise Usage("DATABASE_URL must start with postgresql://; correct it, or unset it to use the embedded PostgreSQL.")
+        yield url
+        return
+    try:
+        server = embedded.start()
+    except embedded.EmbeddedError as error:
+        raise Usage(str(error)) from None
+    logging.basicConfig(filename=embedded.default_data_dir() / "signoff.log", level=logging.WARNING)
+    with server:
+        yield server.dsn
+
+
+@asynccontextmanager
+async def database(dsn: str) -> AsyncIterator["Database"]:
+    """The open database. Raises Usage if it cannot be reached."""
+    import psycopg
+    from sqlalchemy.exc import OperationalError
+
+    from persistence.database import open_database
+
+    try:
+        with psycopg.connect(dsn, connect_timeout=10):
+            pass
+    except psycopg.Error as error:
+        raise Usage(f"The database cannot be reached ({first_line(error)}): check DATABASE_URL, or unset it.") from None
+    async with open_database(dsn) as opened:
+        yield opened
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says first, to be put in a sentence."""
+    return str(error).strip().partition("\n")[0].rstrip(":. ")
+
+
+def shell(opened: "Database") -> "Shell":
+    """The shell over the open database, with everything the settings choose."""
+    from agent.checkpoint import TurnSaver
+    from agent.graph import build
+    from agent.model import configured_listener
+    from agent.sealing import Destination
+    from agent.shell import AnyoneMayDecide, Shell
+    from agent.turn import Turns
+    from persistence.store import PostgresStore
+    from persistence.tickets import PostgresTickets
+    from skills.trackers.local import LocalTracker
+
+    tracker = LocalTracker(PostgresTickets(opened.turns))
+    graph = build(configured_listener(), tracker, Destination(), TurnSaver())
+    return Shell(PostgresStore(opened), Turns(graph), tracker, AnyoneMayDecide())

@@ -1,0 +1,9 @@
+"""Which listener the settings choose. With no model configured it is the guided interview."""
+
+from agent.graph import Listener
+from agent.interview import GuidedInterview
+
+
+def configured_listener() -> Listener:
+    """The guided interview, which can match an answer to one question at a time."""
+    return Listener(GuidedInterview(), questions=1)
