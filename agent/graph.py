@@ -51,6 +51,9 @@ ASK = {
 ASK_FOR_CHANGE = "What should change? Say it, or ask to *show* the card again as it was."
 NOTHING_YET = "There is nothing to preview yet: tell me what the problem is, in a sentence."
 EMPTY = "That message was empty, so nothing changed: say what the ticket is about."
+AS_IT_WAS = "Nothing changed: it said that already."
+BEING_FILED = "The ticket is being filed, as it was approved; what you said is kept for the next one."
+KEPT = "What was said meanwhile is kept: say *new* to start a ticket with it."
 
 Graph = CompiledStateGraph[State, None, State, State]
 
@@ -132,6 +135,8 @@ class _Nodes:
             text = text[:200] + " …"
         elif reply.edits:
             update |= _applied(state, reply.edits, reply.model_copy(update={"text": text}), said)
+            if update["draft"] is state.draft and not said:
+                said.append(AS_IT_WAS)
         elif reply.show or text.strip().lower() == "show":
             update["show"] = True
         elif not text.strip():
@@ -182,7 +187,8 @@ class _Nodes:
                 assert state.approval
                 approval = state.approval
                 args = {"preview_id": approval.preview_id, "draft_hash": approval.draft_hash, "approved_by": approval.by}
-                return update | _call(state, "file_ticket", args)
+                late = bool(state.parked) and state.parked[-1].event_id == state.event_id
+                return update | _call(state, "file_ticket", args, BEING_FILED if late else "")
             case "ask_user":
                 if row.name == "rejected":
                     questions = [Question(text=ASK_FOR_CHANGE)]
@@ -214,7 +220,7 @@ class _Nodes:
             version=last.version + 1 if last else 1,
             sealed=sealed.payload,
             diff=diff(last.sealed if last else None, sealed.payload),
-            unanswered=[ASK[field] for field in draft.missing()],
+            unanswered=draft.missing(),
         )
 
 
@@ -249,7 +255,7 @@ def _closing(state: State, row: str) -> str:
         return NOTHING_YET
     assert state.outcome
     if not isinstance(state.messages[-1], HumanMessage | AIMessage):  # the outcome itself just came in
-        return f"{len(state.parked)} messages said meanwhile are kept: say *new* to start a ticket." if state.parked else ""
+        return KEPT if state.parked else ""
     return f"{state.outcome.key} is filed; say *new* for another, and what it is about."
 
 
@@ -257,6 +263,6 @@ def _say(state: State, text: str) -> dict[str, Any]:
     return {"messages": [AIMessage(text, id=f"{state.event_id}:end")] if text else []}
 
 
-def _call(state: State, name: str, args: dict[str, Any]) -> dict[str, Any]:
+def _call(state: State, name: str, args: dict[str, Any], text: str = "") -> dict[str, Any]:
     call = {"name": name, "args": args, "id": f"{state.event_id}:{name}"}
-    return {"messages": [AIMessage("", tool_calls=[call], id=f"{state.event_id}:call")]}
+    return {"messages": [AIMessage(text, tool_calls=[call], id=f"{state.event_id}:call")]}

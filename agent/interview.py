@@ -99,8 +99,7 @@ def listen(request: dict[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
     """What to say to a message, and the operations it comes to."""
     draft, asked, new = request["draft"], request["asked"], request["new"]
     text: str = new["text"]
-    untouched = not draft["version"] and not asked
-    said = [INTRODUCTION] if untouched else []
+    said = [] if request["earlier"] or asked else [INTRODUCTION]
     operations: list[dict[str, Any]] = []
 
     def change(field: str, value: Sequence[str], op: str = "set") -> None:

@@ -41,6 +41,7 @@ class PreviewRequest(BaseModel):
     sealed: dict[str, Any]
     diff: list[FieldChange] = Field(default_factory=list)
     unanswered: list[str] = Field(default_factory=list)
+    """Fields that were asked for and left open; shown on the card, and not filed."""
 
 
 class FileRequest(BaseModel):

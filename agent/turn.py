@@ -77,7 +77,7 @@ class Turns:
             with self._saver.attempt(snapshot.checkpoint) as thread_id:
                 config: RunnableConfig = {"configurable": {"thread_id": thread_id, STRICT: True}}
                 waiting = snapshot.pending.interrupt_id if snapshot.pending else None
-                if snapshot.checkpoint is None and snapshot.turn:
+                if snapshot.checkpoint is None and (snapshot.pending or snapshot.draft.version):
                     rebuilt = await self._graph.ainvoke(_rebuilt(snapshot), config, durability="exit", version="v2")
                     waiting = rebuilt.interrupts[0].id if rebuilt.interrupts else None
                 if waiting:

@@ -159,8 +159,8 @@ _ROOMS = ("agent", "skills", "persistence", "benchmarks")
 _LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("purelib", "platlib"))
 _STANDARD = Path(sysconfig.get_path("stdlib"))
 _PROJECT = Path(__file__).parents[1]
-_STATEMENT = ("_cursor_base.py", "_execute_send")
-"""The function of psycopg that each statement goes through once (coroutines would be counted each time they go on)."""
+_STATEMENT = ("_execute_send", "_send_query_prepared")
+"""The functions of psycopg one of which each statement calls once (coroutines would be counted each time they go on)."""
 
 
 def _package(file: str) -> str:
@@ -211,7 +211,7 @@ async def profile() -> None:
     for name, seconds in spent.most_common(16):
         rows.append([name, 1000 * seconds / turns, 100 * seconds / spent.total()])
     report("Where a durable turn's time goes", rows, {}, as_json=False)
-    statements = sum(row[0] for (path, _, name), row in stats.items() if (Path(path).name, name) == _STATEMENT)
+    statements = sum(row[0] for (_, _, name), row in stats.items() if name in _STATEMENT)
     rows = [["on the wire", "a turn"], ["statements", statements / turns], ["transactions", (after - before) / turns]]
     report("How often", rows, {}, as_json=False)
     pstats.Stats(profiler).sort_stats("tottime").print_stats(25)

@@ -45,7 +45,7 @@ class RichScreen:
     """Rich text on standard output; plain where that is no terminal."""
 
     def __init__(self) -> None:
-        self.console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+        self.console = Console(highlight=False)
 
     def show(self, show: Mapping[str, Any]) -> None:
         """Prints it, with a line between one thing and the next."""
@@ -96,7 +96,7 @@ def card(preview: Mapping[str, Any]) -> RenderableType:
         parts.append(Padding(facts, (0, 0, 1, 0)))
     if preview["diff"]:
         parts += [Text("Changed since the last card", style="bold"), *_changes(preview["diff"]), Text()]
-    parts += [Text(f"Still open: {question}", style="yellow") for question in preview.get("unanswered", [])]
+    parts += [Text(f"Left open: {_label(field)}", style="yellow") for field in preview.get("unanswered", [])]
     short = preview["draft_hash"][:8]
     parts.append(Text(f"/approve {short}   /reject   /edit field=value   or say what to change", style="cyan"))
     where = f"{sealed['tracker']} · {sealed['project']} · {sealed['type']}"

@@ -1,0 +1,207 @@
+"""Conversations as files, and their replay through today's graph: no database, no network, no model.
+
+A file is JSON lines. The first says what the conversation was held with; then come the events in order, each followed by
+what people were shown because of it, in the words of `chat --json`. A file written by hand may leave out any key of what
+was shown: only what it names is compared.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from pydantic import BaseModel, Field, ValidationError
+
+from agent.checkpoint import TurnSaver
+from agent.graph import Listener, build
+from agent.interview import GuidedInterview
+from agent.ports import ApprovalRecord, Card, Event, ModelCall, Pending, Renderer, Snapshot, Ticket, Turn, Verdict
+from agent.protocol import Decision, FilingOutcome
+from agent.sealing import Destination
+from agent.draft import TicketDraft
+from agent.turn import Turns
+
+FORMAT = 1
+
+
+class BadConversation(Exception):
+    """A file that is no conversation; the text says where and what to do."""
+
+
+class Head(BaseModel):
+    """The first line: how the conversation was held."""
+
+    conversation: int = FORMAT
+    about: str = ""
+    session_id: str = "terminal:replay"
+    questions: int = 1
+    destination: Destination = Field(default_factory=Destination)
+
+
+class Step(BaseModel):
+    """An event as it was processed: the verdict on it, the model's recorded answers, and what was shown."""
+
+    event: Event
+    verdict: Verdict = Field(default_factory=Verdict)
+    calls: list[ModelCall] = Field(default_factory=list)
+    shows: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class Conversation(BaseModel):
+    """A whole conversation."""
+
+    head: Head
+    steps: list[Step]
+
+
+def dump(conversation: Conversation) -> Iterator[str]:
+    """The conversation's lines."""
+    yield json.dumps(conversation.head.model_dump(mode="json"))
+    for step in conversation.steps:
+        event = step.event.model_dump(mode="json", include={"event_id", "answer"}, exclude_defaults=True)
+        line = {"event": event | {"answer": {"type": step.event.answer.type, **event["answer"]}}}
+        if not step.verdict.allowed:
+            line["verdict"] = step.verdict.model_dump()
+        if step.calls:
+            line["calls"] = [call.model_dump() for call in step.calls]
+        yield json.dumps(line)
+        for show in step.shows:
+            yield json.dumps(show)
+
+
+def load(path: Path) -> Conversation:
+    """Reads a file. Raises BadConversation, naming the line."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise BadConversation(f"{path} cannot be read ({reason}): name a file that signoff export wrote.") from None
+    head, steps = None, list[Step]()
+    for number, line in enumerate(lines, 1):
+        try:
+            value = json.loads(line)
+            if head is None:
+                if value["conversation"] != FORMAT:
+                    raise ValueError(f"format {value['conversation']} is not one this version reads")
+                head = Head.model_validate(value)
+            elif "event" in value:
+                named = {"event_id": f"event-{len(steps) + 1}", **value["event"], "session_id": head.session_id}
+                steps.append(Step.model_validate({**value, "event": named}))
+            else:
+                value["kind"]  # noqa: B018  a line that shows something says what
+                steps[-1].shows.append(value)
+        except (ValueError, KeyError, TypeError, IndexError, ValidationError) as error:
+            what = str(error).partition("\n")[0]
+            raise BadConversation(f"{path}, line {number} cannot be read ({what}): export it again, or mend the line.") from None
+    if head is None:
+        raise BadConversation(f"{path} is empty: name a file that signoff export wrote.")
+    return Conversation(head=head, steps=steps)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where today's graph first does otherwise: the step (from 1), and what was shown then and now (None: nothing)."""
+
+    step: int
+    recorded: dict[str, Any] | None
+    today: dict[str, Any] | None
+
+
+async def replay(conversation: Conversation, tracker: Renderer) -> Difference | None:
+    """Runs the conversation's events through today's graph; None if everything is shown as it was."""
+    listener = Listener(_Recorded(answers=conversation.steps), conversation.head.questions)
+    turns = Turns(build(listener, tracker, conversation.head.destination, TurnSaver()))
+    session = _Session()
+    for number, step in enumerate(conversation.steps, 1):
+        snapshot = session.snapshot(step.event)
+        turn = await turns.take(snapshot, step.verdict)
+        session.commit(snapshot, turn)
+        if difference := _first_difference(number, step.shows, turn.shows):
+            return difference
+    return None
+
+
+def _first_difference(step: int, recorded: Sequence[dict[str, Any]], today: Sequence[dict[str, Any]]) -> Difference | None:
+    for position in range(max(len(recorded), len(today))):
+        then = recorded[position] if position < len(recorded) else None
+        now = today[position] if position < len(today) else None
+        if then is None or now is None or any(now.get(key) != value for key, value in then.items()):
+            return Difference(step, then, now)
+    return None
+
+
+class _Recorded(GuidedInterview):
+    """Answers as the model did; an event without a record is read by the guided interview."""
+
+    answers: list[Step]
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        event_id = json.loads(str(messages[-1].content))["new"]["id"]
+        recorded = [call for step in self.answers if step.event.event_id == event_id for call in step.calls]
+        if not recorded:
+            return super()._generate(messages, stop, run_manager, **kwargs)
+        return ChatResult(generations=[ChatGeneration(message=AIMessage.model_validate(recorded[0].answer))])
+
+
+@dataclass
+class _Session:
+    """One session in memory: what the database keeps of it, as far as turns go by it."""
+
+    turn: int = 0
+    draft: TicketDraft = field(default_factory=TicketDraft)
+    pending: Pending | None = None
+    checkpoint: bytes | None = None
+    cards: list[Card] = field(default_factory=list)
+    approvals: dict[str, ApprovalRecord] = field(default_factory=dict)
+    tickets: dict[str, Ticket] = field(default_factory=dict)
+
+    def snapshot(self, event: Event) -> Snapshot:
+        clicked = self._clicked(event.answer) if isinstance(event.answer, Decision) else None
+        return Snapshot(
+            event=event,
+            turn=self.turn,
+            draft=self.draft,
+            pending=self.pending,
+            checkpoint=self.checkpoint,
+            open_card=next((card for card in self.cards if card.status == "open"), None),
+            clicked=clicked,
+            standing=self.approvals.get(clicked.draft_hash) if clicked else None,
+            ticket=self.tickets.get(clicked.draft_hash) if clicked else None,
+        )
+
+    def _clicked(self, click: Decision) -> Card | None:
+        named = [card for card in self.cards if click.draft_hash and card.draft_hash.startswith(click.draft_hash)]
+        return next((card for card in reversed(named) if click.preview_id in (None, card.preview_id)), None)
+
+    def commit(self, snapshot: Snapshot, turn: Turn) -> None:
+        self.turn += 1
+        if outcome := _filed(snapshot.event.answer):
+            self.tickets[str(outcome.draft_hash)] = Ticket(key=outcome.key, url=outcome.url)
+        if (graph := turn.graph) is None:
+            return
+        self.draft, self.pending, self.checkpoint = graph.draft, graph.pending, graph.checkpoint
+        if graph.closed:
+            preview_id, status = graph.closed
+            self.cards = [
+                card.model_copy(update={"status": status}) if card.preview_id == preview_id else card for card in self.cards
+            ]
+        if card := graph.new_card:
+            self.cards.append(card)
+            if card.draft_hash in self.approvals and self.approvals[card.draft_hash].status == "rejected":
+                del self.approvals[card.draft_hash]
+        if decision := graph.decision:
+            self.approvals[decision.draft_hash] = decision
+
+
+def _filed(answer: object) -> FilingOutcome | None:
+    return answer if isinstance(answer, FilingOutcome) and answer.status == "filed" else None
