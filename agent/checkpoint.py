@@ -72,7 +72,11 @@ class TurnSaver(BaseCheckpointSaver[int]):
         return CheckpointTuple(_named(config, thread.checkpoint), thread.checkpoint, thread.metadata, None, writes)
 
     async def aput(
-        self, config: RunnableConfig, checkpoint: Checkpoint, metadata: CheckpointMetadata, new_versions: ChannelVersions
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Takes the graph's newest checkpoint; the one before is forgotten, with its writes."""
         thread = self._threads[config["configurable"]["thread_id"]]

@@ -17,12 +17,12 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import BaseModel, Field, ValidationError
 
 from agent.checkpoint import TurnSaver
+from agent.draft import TicketDraft
 from agent.graph import Listener, build
 from agent.interview import GuidedInterview
 from agent.ports import ApprovalRecord, Card, Event, ModelCall, Pending, Renderer, Snapshot, Ticket, Turn, Verdict
 from agent.protocol import Decision, FilingOutcome
 from agent.sealing import Destination
-from agent.draft import TicketDraft
 from agent.turn import Turns
 
 FORMAT = 1
@@ -63,7 +63,7 @@ def dump(conversation: Conversation) -> Iterator[str]:
     yield json.dumps(conversation.head.model_dump(mode="json"))
     for step in conversation.steps:
         event = step.event.model_dump(mode="json", include={"event_id", "answer"}, exclude_defaults=True)
-        line = {"event": event | {"answer": {"type": step.event.answer.type, **event["answer"]}}}
+        line: dict[str, Any] = {"event": event | {"answer": {"type": step.event.answer.type, **event["answer"]}}}
         if not step.verdict.allowed:
             line["verdict"] = step.verdict.model_dump()
         if step.calls:
@@ -92,11 +92,13 @@ def load(path: Path) -> Conversation:
                 named = {"event_id": f"event-{len(steps) + 1}", **value["event"], "session_id": head.session_id}
                 steps.append(Step.model_validate({**value, "event": named}))
             else:
-                value["kind"]  # noqa: B018  a line that shows something says what
+                value["kind"]
                 steps[-1].shows.append(value)
         except (ValueError, KeyError, TypeError, IndexError, ValidationError) as error:
             what = str(error).partition("\n")[0]
-            raise BadConversation(f"{path}, line {number} cannot be read ({what}): export it again, or mend the line.") from None
+            raise BadConversation(
+                f"{path}, line {number} cannot be read ({what}): export it again, or mend the line."
+            ) from None
     if head is None:
         raise BadConversation(f"{path} is empty: name a file that signoff export wrote.")
     return Conversation(head=head, steps=steps)

@@ -97,9 +97,7 @@ class TicketDraft(BaseModel):
         return self.model_dump(exclude={"evidence", "version"})
 
 
-def apply(
-    draft: TicketDraft, operations: Sequence[Operation], sources: Mapping[str, Source]
-) -> tuple[TicketDraft, list[str]]:
+def apply(draft: TicketDraft, operations: Sequence[Operation], sources: Mapping[str, Source]) -> tuple[TicketDraft, list[str]]:
     """The draft after the operations (the same object if nothing changed), and a sentence for each that cannot be applied.
 
     A value that its message contains gets an `Evidence`; one that nobody wrote gets none. The draft given is not changed.
@@ -130,11 +128,11 @@ def _change(draft: TicketDraft, operation: Operation, source: Source | None) -> 
         items = [_constraint(value) for value in values] if field == "constraints" else values
         if operation.op == "remove" and (unknown := [item for item in items if item not in before]):
             raise DraftError(f"{field} has no item {_shown(unknown[0])!r}: nothing was removed.")
-        kept = {
-            "set": lambda: items,
-            "add": lambda: before + [item for item in items if item not in before],
-            "remove": lambda: [item for item in before if item not in items],
-        }[operation.op]()
+        kept = items
+        if operation.op == "add":
+            kept = before + [item for item in items if item not in before]
+        elif operation.op == "remove":
+            kept = [item for item in before if item not in items]
         setattr(draft, field, kept)
     if operation.op != "add":
         gone = values if operation.op == "remove" else None

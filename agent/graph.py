@@ -74,7 +74,10 @@ class Listener:
 
 
 def build(
-    listener: Listener, tracker: Renderer, destination: Destination, checkpointer: BaseCheckpointSaver[Any] | None = None
+    listener: Listener,
+    tracker: Renderer,
+    destination: Destination,
+    checkpointer: BaseCheckpointSaver[Any] | None = None,
 ) -> Graph:
     """The compiled graph. Studio brings its own checkpointer; the shell gives one that holds a single turn."""
     nodes = _Nodes(listener, tracker, destination)
@@ -186,15 +189,19 @@ class _Nodes:
             case "file_ticket":
                 assert state.approval
                 approval = state.approval
-                args = {"preview_id": approval.preview_id, "draft_hash": approval.draft_hash, "approved_by": approval.by}
+                args = {
+                    "preview_id": approval.preview_id,
+                    "draft_hash": approval.draft_hash,
+                    "approved_by": approval.by,
+                }
                 late = bool(state.parked) and state.parked[-1].event_id == state.event_id
                 return update | _call(state, "file_ticket", args, BEING_FILED if late else "")
             case "ask_user":
                 if row.name == "rejected":
                     questions = [Question(text=ASK_FOR_CHANGE)]
                 asked = state.asked | {q.field: state.asked.get(q.field, 0) + 1 for q in questions if q.field}
-                args = {"questions": [question.model_dump() for question in questions]}
-                return update | {"asking": questions, "asked": asked} | _call(state, "ask_user", args)
+                call = _call(state, "ask_user", {"questions": [question.model_dump() for question in questions]})
+                return update | {"asking": questions, "asked": asked} | call
         preview = self._preview(state, draft, sealed)
         return update | {"preview": preview, "rejected_hash": ""} | _call(state, "preview_ticket", preview.model_dump())
 

@@ -99,7 +99,7 @@ def listen(request: dict[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
     """What to say to a message, and the operations it comes to."""
     draft, asked, new = request["draft"], request["asked"], request["new"]
     text: str = new["text"]
-    said = [] if request["earlier"] or asked else [INTRODUCTION]
+    said = [] if any(past["text"].strip() for past in request["earlier"]) else [INTRODUCTION]
     operations: list[dict[str, Any]] = []
 
     def change(field: str, value: Sequence[str], op: str = "set") -> None:

@@ -267,7 +267,10 @@ DECISIONS = (
     Row("incomplete", "ask_user", "Something is missing: ask.", {"to_ask": True}),
     Row("nothing", "end", "Nobody has said enough for a ticket.", {"previewable": False}),
     Row(
-        "rejected", "ask_user", "This was rejected: ask what to change.", {"rejected_same": True, "asked_to_show": False}
+        "rejected",
+        "ask_user",
+        "This was rejected: ask what to change.",
+        {"rejected_same": True, "asked_to_show": False},
     ),
     Row("ready", "preview_ticket", "Show exactly what would be filed."),
 )
@@ -300,5 +303,3 @@ JUDGEMENTS = (
 def judge(click: Click) -> Row:
     """What a click comes to: `approved`, `rejected`, `stale`, `already` or `refused`."""
     return first(JUDGEMENTS, click)
-
-

@@ -109,7 +109,7 @@ def _flat(payload: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def _texts(value: Any) -> list[str]:
     match value:
-        case None | "" | [] | {}:
+        case None | "":
             return []
         case list():
             return [text for item in value for text in _texts(item)]

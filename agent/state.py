@@ -81,5 +81,9 @@ def to_reply(message: HumanMessage) -> Reply:
     extra = message.additional_kwargs
     edits = [Operation.model_validate(edit) for edit in extra.get("edits", [])]
     return Reply(
-        text=str(message.text), by=extra.get("by", ""), event_id=message.id or "", edits=edits, show=extra.get("show", False)
+        text=str(message.text),
+        by=extra.get("by", ""),
+        event_id=message.id or "",
+        edits=edits,
+        show=extra.get("show", False),
     )

@@ -70,7 +70,9 @@ class Turns:
         graph, shown = await self._run(snapshot, bound)
         return Turn(outcome=row.then, shows=[decision, *shown], verdict=verdict, graph=graph)
 
-    async def _run(self, snapshot: Snapshot, answer: Reply | Decision | FilingOutcome) -> tuple[GraphTurn, list[dict[str, Any]]]:
+    async def _run(
+        self, snapshot: Snapshot, answer: Reply | Decision | FilingOutcome
+    ) -> tuple[GraphTurn, list[dict[str, Any]]]:
         """Resumes the pending interrupt by its id, or starts afresh; gives the session after it, and what to show."""
         answer = answer.model_copy(update={"event_id": snapshot.event.event_id})
         try:
@@ -88,7 +90,7 @@ class Turns:
                 checkpoint = self._saver.stored(thread_id)
         except UnreadableCheckpoint:
             return await self._run(replace(snapshot, checkpoint=None), answer)
-        state = cast(State, result.value)
+        state = result.value
         pending = None
         if result.interrupts:
             [interrupt] = result.interrupts
@@ -97,7 +99,11 @@ class Turns:
 
 
 def _after(
-    snapshot: Snapshot, answer: Reply | Decision | FilingOutcome, state: State, pending: Pending | None, checkpoint: bytes
+    snapshot: Snapshot,
+    answer: Reply | Decision | FilingOutcome,
+    state: State,
+    pending: Pending | None,
+    checkpoint: bytes,
 ) -> tuple[GraphTurn, list[dict[str, Any]]]:
     event = snapshot.event
     shown = [
@@ -107,13 +113,12 @@ def _after(
     ]
     request = from_hitl(pending.request) if pending else None
     before, new_card, closed = snapshot.open_card, None, None
-    if isinstance(request, PreviewRequest):
-        if before is None or before.preview_id != request.preview_id:
-            card = request.model_dump(include={"preview_id", "draft_hash", "sealed", "version"})
-            new_card = Card.model_validate(card)
-    if new_card or state.show or not isinstance(request, PreviewRequest):
+    same = isinstance(request, PreviewRequest) and before is not None and before.preview_id == request.preview_id
+    if isinstance(request, PreviewRequest) and not same:
+        new_card = Card.model_validate(request.model_dump(include={"preview_id", "draft_hash", "sealed", "version"}))
+    if state.show or not same:
         shown += shows.waiting(event.session_id, pending)
-    if before and not (isinstance(request, PreviewRequest) and before.preview_id == request.preview_id):
+    if before and not same:
         closed = (before.preview_id, _fate(answer, request))
     decision = None
     if isinstance(answer, Decision) and before:
@@ -140,14 +145,12 @@ def _waits_for(snapshot: Snapshot, outcome: FilingOutcome) -> bool:
     return isinstance(request, FileRequest) and request.draft_hash == outcome.draft_hash
 
 
-def _rebuilt(snapshot: Snapshot) -> dict[str, Any]:
+def _rebuilt(snapshot: Snapshot) -> Any:
     """The state of a session that has no readable checkpoint: its draft, and the approval it waits under."""
     state: dict[str, Any] = {"draft": snapshot.draft, "event_id": f"{snapshot.event.event_id}:rebuilt"}
     request = from_hitl(snapshot.pending.request) if snapshot.pending else None
     if isinstance(request, FileRequest):
-        state["approval"] = Approval(
-            preview_id=request.preview_id, draft_hash=request.draft_hash, by=request.approved_by
-        )
+        state["approval"] = Approval(preview_id=request.preview_id, draft_hash=request.draft_hash, by=request.approved_by)
     if isinstance(request, PreviewRequest):
         state["preview"] = request
     return state

@@ -42,7 +42,10 @@ async def measure() -> dict[str, list[float]]:
             await plain.execute(_TABLE)
             for n in range(WARM + SAMPLES):
                 event = Event(
-                    event_id=f"benchmark:event:{n}", session_id=f"benchmark:{n % SESSIONS}", origin="benchmark", answer=_SAID
+                    event_id=f"benchmark:event:{n}",
+                    session_id=f"benchmark:{n % SESSIONS}",
+                    origin="benchmark",
+                    answer=_SAID,
                 )
                 start = time.perf_counter()
                 await store.accept(event)

@@ -51,7 +51,10 @@ _SAID = [
     Reply(text="Title: Exports of European accounts time out", by="bob"),
     Reply(text="Priority: high", by="ann"),
     Reply(text="thanks, that is much better", by="bob"),
-    Reply(text="Acceptance criteria:\n- an export of 10,000 rows ends within 15 seconds\n- a failed export says why", by="ann"),
+    Reply(
+        text="Acceptance criteria:\n- an export of 10,000 rows ends within 15 seconds\n- a failed export says why",
+        by="ann",
+    ),
     Decision(type="reject", by="cy", reason="say whose exports"),
     Reply(text="Title: Exports of all European accounts time out", by="ann"),
     Reply(text="Problem: Since Monday exports of European accounts end with a time-out after 30 seconds.", by="bob"),

@@ -1,7 +1,7 @@
-"""The connections: one pool for what comes in and one for turns, so that neither can starve the other. The queue has its own."""
+"""The connections: a pool for what comes in and one for turns, so that neither starves the other; the queue has its own."""
 
-from contextlib import asynccontextmanager
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -26,7 +26,9 @@ async def open_database(dsn: str, *, concurrency: int = 4) -> AsyncIterator[Data
     `concurrency` is how many turns may run at once in this process; the pools follow it.
     """
     url = dsn.replace("postgres://", "postgresql://", 1).replace("postgresql://", "postgresql+psycopg://", 1)
-    ingest, turns = (create_async_engine(url, pool_size=size, max_overflow=0) for size in (max(2, concurrency // 2), concurrency))
+    ingest, turns = (
+        create_async_engine(url, pool_size=size, max_overflow=0) for size in (max(2, concurrency // 2), concurrency)
+    )
     queue = Queue(dsn, concurrency=concurrency)
     try:
         await migrate(turns)

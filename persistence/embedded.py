@@ -55,9 +55,7 @@ class EmbeddedServer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
 
@@ -95,8 +93,7 @@ def start(data_dir: Path | None = None) -> EmbeddedServer:
             raise
     except OSError as error:
         raise EmbeddedError(
-            f"Cannot write to {directory} ({error.strerror}): set SIGNOFF_DATA to a directory of yours, "
-            f"{keeper.WAY_OUT}."
+            f"Cannot write to {directory} ({error.strerror}): set SIGNOFF_DATA to a directory of yours, {keeper.WAY_OUT}."
         ) from None
 
 
@@ -141,15 +138,12 @@ def _wait_until_ready(directory: Path, pginstall: Path, deadline: float) -> str:
             finally:
                 os.close(lock)
         elif server := keeper.running(cluster):
-            return (
-                f"postgresql://{keeper.NAME}@/{keeper.NAME}?host={quote(server.socket_dir, safe='')}&port={server.port}"
-            )
+            return f"postgresql://{keeper.NAME}@/{keeper.NAME}?host={quote(server.socket_dir, safe='')}&port={server.port}"
         else:
             time.sleep(_POLL)
         if time.monotonic() > deadline:
             raise EmbeddedError(
-                f"PostgreSQL did not start in {_START_TIMEOUT:.0f} s: see {directory / keeper.SERVER_LOG}, "
-                f"{keeper.WAY_OUT}."
+                f"PostgreSQL did not start in {_START_TIMEOUT:.0f} s: see {directory / keeper.SERVER_LOG}, {keeper.WAY_OUT}."
             )
 
 

@@ -1,8 +1,8 @@
 """What a terminal is shown of its session: rows that it reads from a cursor of its own, never jobs that another may take."""
 
 import uuid
-from contextlib import asynccontextmanager
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,8 @@ OWED = text(
         UNION ALL SELECT origin FROM inbox WHERE session_id = :session_id AND processed_at IS NULL
         UNION ALL SELECT origin FROM filings WHERE session_id = :session_id AND status IN ('intended', 'sent')
     ) owed WHERE NOT EXISTS (
-        SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = {PRESENT} AND objid::bigint::bit(32)::int = hashtext(origin)
+        SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = {PRESENT}
+        AND objid::bigint::bit(32)::int = hashtext(origin)
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
     )
     """
@@ -45,7 +46,8 @@ SETTLED = text(
 STANDING = text(
     """
     SELECT (SELECT pending FROM sessions WHERE session_id = :session_id) AS pending,
-           (SELECT body FROM effects WHERE session_id = :session_id AND body LIKE '{"kind":"filed"%' ORDER BY id DESC LIMIT 1) AS filed
+           (SELECT body FROM effects WHERE session_id = :session_id AND body LIKE '{"kind":"filed"%'
+            ORDER BY id DESC LIMIT 1) AS filed
     """
 ).columns(pending=Json, filed=Json)
 

@@ -410,9 +410,7 @@ def main(data_dir: str, pginstall: str) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     except Exception as error:
-        _report(
-            f"PostgreSQL could not start in {data_dir} ({error}): set SIGNOFF_DATA to another directory, {WAY_OUT}."
-        )
+        _report(f"PostgreSQL could not start in {data_dir} ({error}): set SIGNOFF_DATA to another directory, {WAY_OUT}.")
         raise
     return 0
 

@@ -67,8 +67,8 @@ class Queue:
             connector=procrastinate.PsycopgConnector(conninfo=dsn, min_size=1, max_size=max(2, concurrency // 2))
         )
         retry = procrastinate.RetryStrategy(wait=1)  # the shell gives up on a bug; only the database fails for longer
-        self._wake = self._app.task(self._on_wake, name="wake", retry=retry, pass_context=True)
-        self._file = self._app.task(self._on_file, name="file", retry=retry)
+        self._wake = self._app.task(name="wake", retry=retry, pass_context=True)(self._on_wake)
+        self._file = self._app.task(name="file", retry=retry)(self._on_file)
 
     async def _on_wake(self, context: procrastinate.JobContext, session_id: str) -> None:
         assert self._handlers
@@ -129,7 +129,7 @@ class Queue:
             install_signal_handlers=False,
             shutdown_graceful_timeout=10,
         )
-        running = asyncio.create_task(worker.run())
+        running = asyncio.create_task(worker.run())  # type: ignore[no-untyped-call]
         try:
             async with await psycopg.AsyncConnection.connect(self._dsn, autocommit=True) as alive:
                 while worker.worker_id is None and not running.done():
@@ -137,7 +137,7 @@ class Queue:
                 await alive.execute("SELECT pg_advisory_lock(%s, %s::int)", (ALIVE, worker.worker_id))
                 await asyncio.shield(running)
         finally:
-            worker.stop()
+            worker.stop()  # type: ignore[no-untyped-call]
             await running
 
     async def _care(self) -> None:
@@ -169,5 +169,6 @@ def _now() -> Any:
 
 async def raw(connection: AsyncConnection) -> psycopg.AsyncConnection[Any]:
     """The psycopg connection under SQLAlchemy's, in the same transaction."""
-    driver: psycopg.AsyncConnection[Any] = (await connection.get_raw_connection()).driver_connection
+    driver = (await connection.get_raw_connection()).driver_connection
+    assert isinstance(driver, psycopg.AsyncConnection)
     return driver

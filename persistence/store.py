@@ -13,7 +13,7 @@ from agent.protocol import Decision, FilingOutcome
 from agent.sealing import SealedTicket, marker
 from persistence.approvals import ApprovalStore
 from persistence.database import Database
-from persistence.tables import Json, effects, filings, inbox, model_calls, previews, sessions
+from persistence.tables import Json, effects, filings, model_calls, previews
 
 # The session's row is its lock: whoever adds an event holds it until the commit, so that `seq` is the order of commits.
 ACCEPT = text(
@@ -99,7 +99,10 @@ class PostgresStore:
         )
 
     async def _clicked(self, connection: AsyncConnection, session_id: str, click: Decision) -> dict[str, Any]:
-        named = [previews.c.session_id == session_id, previews.c.draft_hash.startswith(click.draft_hash or "-", autoescape=True)]
+        named = [
+            previews.c.session_id == session_id,
+            previews.c.draft_hash.startswith(click.draft_hash or "-", autoescape=True),
+        ]
         if click.preview_id:
             named.append(previews.c.preview_id == click.preview_id)
         newest = select(previews).where(*named).order_by(previews.c.version.desc(), previews.c.at.desc()).limit(1)
@@ -137,7 +140,12 @@ class PostgresStore:
                 await self._commit_graph(connection, event, graph)
             if turn.shows:
                 shown = [
-                    {"key": f"{event.event_id}:{n}", "session_id": event.session_id, "origin": event.origin, "body": body}
+                    {
+                        "key": f"{event.event_id}:{n}",
+                        "session_id": event.session_id,
+                        "origin": event.origin,
+                        "body": body,
+                    }
                     for n, body in enumerate(turn.shows)
                 ]
                 await connection.execute(insert(effects), shown)
@@ -187,7 +195,11 @@ class PostgresStore:
             if before.status not in ("intended", "sent"):
                 return None
             await connection.execute(update(filings).where(this).values(status="sent", at=func.clock_timestamp()))
-            card = previews.c.session_id == session_id, previews.c.draft_hash == draft_hash, previews.c.status == "approved"
+            card = (
+                previews.c.session_id == session_id,
+                previews.c.draft_hash == draft_hash,
+                previews.c.status == "approved",
+            )
             sealed = (await connection.execute(select(previews.c.sealed).where(*card))).scalar_one()
         return Filing(session_id, draft_hash, sealed, before.marker, before.origin, before.status == "sent")
 

@@ -1,12 +1,12 @@
 """The table behind the local tracker."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
-import hashlib
-import json
 
 from persistence.tables import tickets
 
@@ -41,7 +41,13 @@ class PostgresTickets:
                 highest = select(func.coalesce(func.max(tickets.c.number), 0)).where(tickets.c.project == project)
                 number = (await connection.scalar(highest) or 0) + 1
                 draft_hash = hashlib.sha256(sealed).hexdigest()
-                row = {"marker": marker, "project": project, "number": number, "draft_hash": draft_hash, "sealed": sealed}
+                row = {
+                    "marker": marker,
+                    "project": project,
+                    "number": number,
+                    "draft_hash": draft_hash,
+                    "sealed": sealed,
+                }
                 await connection.execute(insert(tickets), row)
         return f"{project}-{number}"
 

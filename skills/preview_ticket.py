@@ -53,7 +53,7 @@ def preview_ticket(
         case _:
             result = PreviewResult(status="unreadable", draft_hash=draft_hash, detail=getattr(answer, "problem", ""))
     if result.status == "approved":
-        approval = Approval(preview_id=preview_id, draft_hash=draft_hash, by=answer.by)
+        approval = Approval(preview_id=preview_id, draft_hash=draft_hash, by=result.by)
         return answered(runtime, answer, result, approval=approval)
     if result.status == "rejected":
         return answered(runtime, answer, result, rejected_hash=draft_hash)

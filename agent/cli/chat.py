@@ -93,9 +93,7 @@ class _Chat:
             named = {name: self._card[name] for name in ("draft_hash", "preview_id")}
             act = act.model_copy(update=named)
         event_id = f"{self._feed.origin}:{next(self._numbers)}"
-        await self._store.accept(
-            Event(event_id=event_id, session_id=self._session_id, origin=self._feed.origin, answer=act)
-        )
+        await self._store.accept(Event(event_id=event_id, session_id=self._session_id, origin=self._feed.origin, answer=act))
 
     async def _settle(self) -> set[str]:
         """Shows what comes, until nothing more will; gives the kinds that were shown."""

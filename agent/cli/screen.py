@@ -13,7 +13,15 @@ from rich.table import Table
 from rich.text import Text
 
 LABELS = {"title": "Title", "type": "Type", "epic_id": "Epic"}
-BODY_ORDER = ("problem", "proposed_solution", "acceptance_criteria", "constraints", "dependencies", "risks", "open_questions")
+BODY_ORDER = (
+    "problem",
+    "proposed_solution",
+    "acceptance_criteria",
+    "constraints",
+    "dependencies",
+    "risks",
+    "open_questions",
+)
 
 
 class Screen(Protocol):
@@ -136,4 +144,3 @@ def _value(value: Any) -> str:
         case dict():
             return ", ".join(f"{key}: {_value(item)}" for key, item in value.items())
     return str(value)
-

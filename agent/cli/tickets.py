@@ -53,7 +53,9 @@ def _markdown(ticket: StoredTicket) -> str:
     sealed: Mapping[str, Any] = json.loads(ticket.sealed)
     lines = [f"# {ticket.key}: {sealed['title']}", "", f"Type: {sealed['type']}"]
     inline = ("priority", "labels", "assignee", "epic_id", "custom")
-    lines += [f"{name.replace('_', ' ').capitalize()}: {_text(sealed['fields'][name])}" for name in inline if name in sealed["fields"]]
+    lines += [
+        f"{name.replace('_', ' ').capitalize()}: {_text(sealed['fields'][name])}" for name in inline if name in sealed["fields"]
+    ]
     receipt = f"Filed {ticket.filed_at.isoformat(timespec='seconds')} from the approved ticket {ticket.draft_hash}."
     return "\n".join([*lines, "", sealed["body"], "", "---", receipt])
 

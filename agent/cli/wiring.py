@@ -4,7 +4,6 @@ import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-
 from typing import TYPE_CHECKING
 
 from agent.cli import Usage
@@ -36,7 +35,6 @@ def database_dsn() -> Iterator[str]:
 async def database(dsn: str) -> AsyncIterator["Database"]:
     """The open database. Raises Usage if it cannot be reached."""
     import psycopg
-    from sqlalchemy.exc import OperationalError
 
     from persistence.database import open_database
 

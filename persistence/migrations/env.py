@@ -4,8 +4,6 @@ from alembic import context
 
 from persistence.tables import metadata
 
-context.configure(
-    connection=context.config.attributes["connection"], target_metadata=metadata, version_table="signoff_version"
-)
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, version_table="signoff_version")
 with context.begin_transaction():
     context.run_migrations()

@@ -294,9 +294,7 @@ def test_a_server_that_cannot_start_says_why(fresh_site: Site) -> None:
     embedded.start(fresh_site.data_dir).close()
     fresh_site.wait_until_gone()
     (fresh_site.cluster / "PG_VERSION").write_text("1\n")
-    with pytest.raises(
-        embedded.EmbeddedError, match=r"could not start \(database files are incompatible .*postgres\.log"
-    ):
+    with pytest.raises(embedded.EmbeddedError, match=r"could not start \(database files are incompatible .*postgres\.log"):
         embedded.start(fresh_site.data_dir)
 
 

@@ -39,9 +39,7 @@ def upgrade() -> None:
         *_texts("outcome", nullable=True),
         sa.UniqueConstraint("session_id", "seq"),
     )
-    op.create_index(
-        "inbox_unprocessed", "inbox", ["session_id", "seq"], postgresql_where=sa.text("processed_at IS NULL")
-    )
+    op.create_index("inbox_unprocessed", "inbox", ["session_id", "seq"], postgresql_where=sa.text("processed_at IS NULL"))
     op.create_table(
         "previews",
         sa.Column("preview_id", sa.Text, primary_key=True),
@@ -51,9 +49,7 @@ def upgrade() -> None:
         *_texts("status"),
         _at(),
     )
-    op.create_index(
-        "previews_one_open", "previews", ["session_id"], unique=True, postgresql_where=sa.text("status = 'open'")
-    )
+    op.create_index("previews_one_open", "previews", ["session_id"], unique=True, postgresql_where=sa.text("status = 'open'"))
     op.create_index("previews_by_hash", "previews", ["session_id", "draft_hash"])
     decision = ("status", "approved_by", "preview_id", "event_id")
     op.create_table(

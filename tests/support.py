@@ -1,0 +1,80 @@
+"""Talking to a running shell as a surface would: accept an event, wait until it settled, read what is shown."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import count
+from typing import Any
+
+import asyncio
+
+from agent.checkpoint import TurnSaver
+from agent.graph import Listener, build
+from agent.interview import GuidedInterview
+from agent.ports import Event, Tracker
+from agent.protocol import Decision, Reply
+from agent.sealing import Destination
+from agent.shell import AnyoneMayDecide, Shell
+from agent.turn import Turns
+from persistence.database import Database
+from persistence.feed import Feed
+from persistence.store import PostgresStore
+from persistence.tickets import PostgresTickets
+from skills.trackers.local import LocalTracker
+
+COMPLETE = "Title: Export fails\nProblem: It answers 500.\nAcceptance criteria: - it finishes - it is logged"
+
+_events = count(1)
+
+
+def make_shell(database: Database, tracker: Tracker | None = None) -> Shell:
+    """The shell as the command line wires it."""
+    tracker = tracker or LocalTracker(PostgresTickets(database.turns))
+    graph = build(Listener(GuidedInterview(), questions=1), tracker, Destination(), TurnSaver())
+    return Shell(PostgresStore(database), Turns(graph), tracker, AnyoneMayDecide())
+
+
+class Talk:
+    """One conversation."""
+
+    def __init__(self, database: Database, session_id: str) -> None:
+        self.session_id = session_id
+        self.store = PostgresStore(database)
+        self.feed = Feed(database.turns, session_id)
+
+    def event(self, answer: Reply | Decision) -> Event:
+        """The answer as an event that nothing else repeats."""
+        event_id = f"{self.session_id}:{next(_events)}"
+        return Event(event_id=event_id, session_id=self.session_id, origin=self.feed.origin, answer=answer)
+
+    async def send(self, answer: Reply | Decision) -> list[dict[str, Any]]:
+        """What is shown because of it, once nothing more will come."""
+        await self.store.accept(self.event(answer))
+        return await self.settled()
+
+    async def settled(self) -> list[dict[str, Any]]:
+        """What was shown since the last call."""
+        async with asyncio.timeout(30):
+            while not await self.feed.settled():
+                await asyncio.sleep(0.01)
+        return [shown.body for shown in await self.feed.read()]
+
+    async def say(self, text: str, by: str = "ann") -> list[dict[str, Any]]:
+        """A message."""
+        return await self.send(Reply(text=text, by=by))
+
+    async def approve(self, draft_hash: str | None, by: str = "ann") -> list[dict[str, Any]]:
+        """A click on the card with that hash."""
+        return await self.send(Decision(type="approve", draft_hash=draft_hash, by=by))
+
+
+@asynccontextmanager
+async def talk_on(database: Database) -> AsyncIterator[Callable[[str], Talk]]:
+    """Runs a worker, and makes conversations that it serves."""
+    async with database.queue.working(make_shell(database)):
+        yield lambda name: Talk(database, f"terminal:{name}")
+
+
+def of_kind(shows: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    """The only show of that kind."""
+    [found] = [show for show in shows if show["kind"] == kind]
+    return found
