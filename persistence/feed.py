@@ -75,7 +75,8 @@ class Feed:
     def __init__(self, engine: AsyncEngine, session_id: str) -> None:
         self.origin = uuid.uuid4().hex
         self._engine, self._session = engine, {"session_id": session_id}
-        self._origins = [self.origin]
+        self._inherited: list[str] = []  # origins of terminals that died before they printed all their answers
+        self._unprinted: list[str] = []  # those of them whose old answers are still to be read
         self._cursor = 0
 
     @asynccontextmanager
@@ -86,16 +87,16 @@ class Feed:
             async with self._engine.connect() as reading:
                 newest = text("SELECT coalesce(max(id), 0) FROM effects WHERE session_id = :session_id")
                 self._cursor = await reading.scalar(newest, self._session) or 0
-                self._origins += (await reading.scalars(OWED, self._session)).all()
+                self._inherited = self._unprinted = list((await reading.scalars(OWED, self._session)).all())
             yield
 
     async def read(self) -> list[Shown]:
         """What came since the last call, in order."""
         async with self._engine.connect() as connection:
-            wanted = {**self._session, "cursor": self._cursor, "origins": self._origins}
+            wanted = {**self._session, "cursor": self._cursor, "origins": self._unprinted}
             rows = (await connection.execute(ROWS, wanted)).all()
-        self._cursor = max([self._cursor, *(row.id for row in rows)])
-        return [Shown(row.id, row.body, row.origin in self._origins) for row in rows]
+        self._cursor, self._unprinted = max([self._cursor, *(row.id for row in rows)]), []
+        return [Shown(row.id, row.body, row.origin in (self.origin, *self._inherited)) for row in rows]
 
     async def printed(self, shown: list[Shown]) -> None:
         """Puts on record that what was meant for this terminal has been printed."""

@@ -1,0 +1,82 @@
+import asyncio
+import signal
+import subprocess
+import sys
+import time
+
+import psycopg
+import pytest
+
+from agent.protocol import Reply
+from persistence.database import Database
+from tests.support import COMPLETE, Talk, make_shell, of_kind, talk_on
+
+STUCK = """
+import asyncio, sys
+from persistence.database import open_database
+
+class Stuck:
+    async def wake(self, session_id, tries):
+        print("started", flush=True)
+        await asyncio.sleep(60)
+
+async def main():
+    async with open_database(sys.argv[1]) as database:
+        async with database.queue.working(Stuck()):
+            await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_dead_workers_job_is_taken_over_at_once(dsn: str, database: Database) -> None:
+    one = Talk(database, "terminal:orphan")
+    await one.store.accept(one.event(Reply(text=COMPLETE, by="ann")))
+    with subprocess.Popen([sys.executable, "-c", STUCK, dsn], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert await asyncio.to_thread(process.stdout.readline) == "started\n"
+        await asyncio.sleep(1.2)  # a worker that registered a moment ago counts as alive
+        process.send_signal(signal.SIGKILL)
+    started = time.monotonic()
+    async with talk_on(database):
+        assert of_kind(await one.settled(), "preview")
+    assert time.monotonic() - started < 8, "procrastinate's own recovery takes more than 10 seconds"
+
+
+async def test_a_living_workers_job_is_left_alone(dsn: str, database: Database) -> None:
+    one = Talk(database, "terminal:busy")
+    await one.store.accept(one.event(Reply(text=COMPLETE, by="ann")))
+    with subprocess.Popen([sys.executable, "-c", STUCK, dsn], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert await asyncio.to_thread(process.stdout.readline) == "started\n"
+        async with talk_on(database):
+            await asyncio.sleep(3.5)
+            assert not await one.feed.settled()
+        process.kill()
+
+
+async def test_a_session_that_nothing_would_wake_is_woken(dsn: str, database: Database) -> None:
+    one = Talk(database, "terminal:asleep")
+    await one.store.accept(one.event(Reply(text=COMPLETE, by="ann")))
+    with psycopg.connect(dsn) as connection:
+        connection.execute("DELETE FROM procrastinate_jobs")
+        connection.execute("UPDATE inbox SET at = at - interval '1 minute'")
+    async with talk_on(database):
+        assert of_kind(await one.settled(), "preview")
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_the_worker_outlives_cut_connections(dsn: str, database: Database, times: int) -> None:
+    one = Talk(database, "terminal:cut")
+    async with database.queue.working(make_shell(database)):
+        assert of_kind(await one.say(COMPLETE), "preview")
+        for number in range(times):
+            with psycopg.connect(dsn, autocommit=True) as connection:
+                connection.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE pid <> pg_backend_pid() AND datname = current_database()"
+                )
+            await asyncio.sleep(0.5)
+            await database.turns.dispose()
+            await database.ingest.dispose()
+            assert of_kind(await one.say(f"Title: After cut {number}"), "preview")

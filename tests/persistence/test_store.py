@@ -1,0 +1,315 @@
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import func, select, text, update
+
+from agent.draft import TicketDraft
+from agent.ports import Event, LostRace, Ticket, TrackerError, Turn
+from agent.protocol import Decision, FilingOutcome, Reply
+from persistence import ApprovalRecord, ApprovalStore
+from persistence.database import Database
+from persistence.store import PostgresStore
+from persistence.tables import approval_history, effects, filings, inbox, previews, sessions, tickets
+from persistence.tickets import PostgresTickets
+from skills.trackers.local import LocalRenderer
+from tests.support import COMPLETE, Talk, make_shell, of_kind
+
+Talks = Callable[[str], Talk]
+
+
+def reply(session: str, number: int, words: str = "hello") -> Event:
+    return Event(event_id=f"{session}:{number}", session_id=session, answer=Reply(text=words, by="ann"))
+
+
+async def count(database: Database, table: object, *wanted: object) -> int:
+    async with database.turns.connect() as connection:
+        return await connection.scalar(select(func.count()).select_from(table).where(*wanted)) or 0  # type: ignore[arg-type]
+
+
+async def test_an_event_is_taken_once_and_in_order(database: Database) -> None:
+    store = PostgresStore(database)
+    assert await store.accept(reply("s", 1))
+    assert not await store.accept(reply("s", 1, "the same id again"))
+    assert await store.accept(reply("s", 2))
+    first = await store.next("s")
+    assert first
+    assert (first.event.event_id, first.turn) == ("s:1", 0)
+    await store.commit(first, Turn(outcome="replied"))
+    second = await store.next("s")
+    assert second
+    assert (second.event.event_id, second.turn) == ("s:2", 1)
+    await store.commit(second, Turn(outcome="replied"))
+    assert await store.next("s") is None
+
+
+async def test_concurrent_events_get_places_without_a_tie(database: Database) -> None:
+    store = PostgresStore(database)
+    assert all(await asyncio.gather(*(store.accept(reply("s", number)) for number in range(20))))
+    async with database.turns.connect() as connection:
+        places = (await connection.scalars(select(inbox.c.seq).order_by(inbox.c.seq))).all()
+        jobs = await connection.scalar(text("SELECT count(*) FROM procrastinate_jobs"))
+    assert places == list(range(1, 21))
+    assert jobs == 20
+
+
+async def test_a_refused_duplicate_wakes_nobody(database: Database) -> None:
+    store = PostgresStore(database)
+    for _ in range(3):
+        await store.accept(reply("s", 1))
+    async with database.turns.connect() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM procrastinate_jobs")) == 1
+
+
+async def test_of_two_workers_with_the_same_turn_one_commits(database: Database) -> None:
+    store = PostgresStore(database)
+    await store.accept(reply("s", 1))
+    await store.accept(reply("s", 2))
+    snapshot = await store.next("s")
+    assert snapshot
+    turn = Turn(outcome="replied", shows=[{"kind": "say", "text": "once"}])
+    results = await asyncio.gather(*(store.commit(snapshot, turn) for _ in range(5)), return_exceptions=True)
+    assert sorted(type(result).__name__ for result in results) == ["LostRace"] * 4 + ["NoneType"]
+    assert await count(database, effects) == 1
+    stale = await store.next("s")
+    assert stale
+    with pytest.raises(LostRace):  # a zombie with a later event, but an old view of the session
+        await store.commit(replace(stale, turn=0), turn)
+
+
+@pytest.mark.parametrize("words", ["\x00", "\ud800", "'; DROP TABLE inbox; --", "%s %(a)s :b \\n", "\u202e", "日本語" * 40_000])
+async def test_whatever_people_send_is_kept_as_it_was(database: Database, words: str) -> None:
+    store = PostgresStore(database)
+    await store.accept(reply("s", 1, words))
+    snapshot = await store.next("s")
+    assert snapshot
+    assert isinstance(snapshot.event.answer, Reply)
+    assert snapshot.event.answer.text == words
+
+
+async def test_everything_of_a_decision_commits_together(database: Database, talk: Talks) -> None:
+    one = talk("whole")
+    card = of_kind(await one.say(COMPLETE), "preview")
+    await one.approve(card["draft_hash"], by="bob")
+    async with database.turns.connect() as connection:
+        store = ApprovalStore(connection)
+        record = await store.get_approval(one.session_id, card["draft_hash"])
+        assert isinstance(record, ApprovalRecord)
+        assert (record.status, record.approved_by, record.preview_id) == ("approved", "bob", card["preview_id"])
+        assert await store.get_approver(one.session_id, card["draft_hash"]) == "bob"
+        assert await store.get_session_approvals(one.session_id) == [record]
+        assert await store.get_approval(one.session_id, "0" * 64) is None
+        filing = (await connection.execute(select(filings))).one()
+    assert (filing.status, filing.draft_hash) == ("filed", card["draft_hash"])
+
+
+async def test_a_failure_at_the_end_of_a_commit_leaves_nothing(database: Database, talk: Talks) -> None:
+    one = talk("torn")
+    card = of_kind(await one.say(COMPLETE), "preview")
+    async with database.turns.begin() as connection:  # the effects, written last, cannot be written
+        await connection.execute(text("ALTER TABLE effects ADD CONSTRAINT broken CHECK (body NOT LIKE '%approved%')"))
+    sending = asyncio.create_task(one.approve(card["draft_hash"]))
+    await asyncio.sleep(0.5)
+    open_cards = previews.c.status == "open"
+    assert await count(database, filings) == 0
+    assert await count(database, previews, open_cards) == 1
+    async with database.turns.connect() as connection:
+        assert await ApprovalStore(connection).get_session_approvals(one.session_id) == []
+    async with database.turns.begin() as connection:
+        await connection.execute(text("ALTER TABLE effects DROP CONSTRAINT broken"))
+    assert of_kind(await sending, "decision")["status"] == "approved"
+    assert await count(database, tickets) == 1
+
+
+async def test_the_first_decision_stands(database: Database) -> None:
+    async with database.turns.begin() as connection:
+        store = ApprovalStore(connection)
+        assert await store.record_approval("s", "h", "ann", "approved")
+        assert not await store.record_approval("s", "h", "bob", "rejected")
+        assert await store.get_approver("s", "h") == "ann"
+        assert await store.record_approval("t", "h", "bob", "rejected")
+        assert await store.get_approver("t", "h") is None
+
+
+async def test_racing_approvals_of_one_card(database: Database, talk: Talks) -> None:
+    one = talk("race")
+    card = of_kind(await one.say(COMPLETE), "preview")
+    clicks = [one.event(Decision(type="approve", draft_hash=card["draft_hash"], by=f"p{n}")) for n in range(20)]
+    await asyncio.gather(*(one.store.accept(click) for click in clicks))
+    statuses = [show["status"] for show in await one.settled() if show["kind"] == "decision"]
+    assert sorted(statuses) == ["already"] * 19 + ["approved"]
+    assert await count(database, tickets) == 1
+
+
+async def test_a_rejection_moves_to_history_when_the_card_is_asked_for_again(database: Database, talk: Talks) -> None:
+    one = talk("again")
+    card = of_kind(await one.say(COMPLETE), "preview")
+    await one.send(Decision(type="reject", draft_hash=card["draft_hash"], by="bob"))
+    again = of_kind(await one.send(Reply(show=True, text="show", by="ann")), "preview")
+    assert again["draft_hash"] == card["draft_hash"]
+    assert again["preview_id"] != card["preview_id"]
+    assert await count(database, approval_history, approval_history.c.approved_by == "bob") == 1
+    assert of_kind(await one.approve(card["draft_hash"]), "decision")["status"] == "approved"
+
+
+async def test_a_click_bound_to_its_card_does_not_count_for_another_of_the_same_hash(talk: Talks) -> None:
+    one = talk("bound")
+    old = of_kind(await one.say(COMPLETE), "preview")
+    await one.say("Title: Other")
+    new = of_kind(await one.say("Title: Export fails"), "preview")
+    assert (new["draft_hash"], new["version"]) == (old["draft_hash"], 3)
+    click = Decision(type="approve", draft_hash=old["draft_hash"], preview_id=old["preview_id"], by="ann")
+    assert of_kind(await one.send(click), "decision")["status"] == "stale"
+    click = Decision(type="approve", draft_hash=new["draft_hash"], preview_id=new["preview_id"], by="ann")
+    assert of_kind(await one.send(click), "decision")["status"] == "approved"
+
+
+@pytest.mark.parametrize("draft_hash", [None, "", "%", "_" * 8, "0" * 64, "abc"])
+async def test_a_click_without_a_hash_that_was_shown_is_refused(talk: Talks, draft_hash: str | None) -> None:
+    one = talk("unshown")
+    await one.say(COMPLETE)
+    decision = of_kind(await one.approve(draft_hash), "decision")
+    assert decision["status"] == "refused"
+    assert "shown" in decision["text"]
+
+
+async def test_a_hash_of_another_session_is_not_known_here(talk: Talks) -> None:
+    theirs = of_kind(await talk("theirs").say(COMPLETE), "preview")
+    assert of_kind(await talk("mine").approve(theirs["draft_hash"]), "decision")["status"] == "refused"
+
+
+@pytest.mark.parametrize("broken", [b"", b"garbage", b"\xc1", b"\x80"])
+async def test_a_session_whose_checkpoint_cannot_be_read_goes_on(database: Database, talk: Talks, broken: bytes) -> None:
+    one = talk("unreadable")
+    card = of_kind(await one.say(COMPLETE), "preview")
+    async with database.turns.begin() as connection:
+        await connection.execute(update(sessions).values(checkpoint=broken))
+    changed = of_kind(await one.say("Title: Still here"), "preview")
+    assert changed["diff"] == [{"field": "title", "removed": ["Export fails"], "added": ["Still here"]}]
+    async with database.turns.begin() as connection:
+        await connection.execute(update(sessions).values(checkpoint=broken))
+    assert of_kind(await one.approve(card["draft_hash"]), "decision")["status"] == "stale"
+    shows = await one.approve(changed["draft_hash"])
+    assert of_kind(shows, "decision")["status"] == "approved"
+    assert of_kind(shows, "filed")["draft_hash"] == changed["draft_hash"]
+
+
+async def test_a_turn_that_fails_is_answered_and_the_next_goes_on(database: Database) -> None:
+    shell = make_shell(database)
+    failures = 0
+
+    class Failing(type(shell._turns)):  # type: ignore[misc]
+        async def take(self, snapshot: object, verdict: object) -> Turn:
+            nonlocal failures
+            if snapshot.event.answer.text == "poison":  # type: ignore[attr-defined]
+                failures += 1
+                raise ZeroDivisionError
+            return await super().take(snapshot, verdict)  # type: ignore[no-any-return]
+
+    shell._turns = Failing(shell._turns._graph)
+    one = Talk(database, "terminal:poison")
+    async with database.queue.working(shell):
+        await one.store.accept(one.event(Reply(text="poison", by="ann")))
+        shows = await one.say(COMPLETE)
+    assert failures == 3
+    assert "could not process that message. It is kept" in of_kind([shows[0]], "say")["text"]
+    assert of_kind(shows, "preview")
+    async with database.turns.connect() as connection:
+        assert await connection.scalar(select(inbox.c.body).where(inbox.c.outcome == "failed")) == {
+            "type": "reply",
+            "text": "poison",
+            "by": "ann",
+        }
+
+
+class Tracker(LocalRenderer):
+    """A tracker that fails surely, or whose reply is lost."""
+
+    repeatable = False
+
+    def __init__(self, error: BaseException) -> None:
+        self.error, self.calls = error, 0
+
+    async def create(self, sealed: bytes, marker: str) -> Ticket:
+        self.calls += 1
+        raise self.error
+
+    async def find(self, marker: str) -> Ticket | None:
+        return None
+
+
+async def test_a_filing_that_surely_failed_says_why_and_the_approval_stands(database: Database) -> None:
+    one = Talk(database, "terminal:failing")
+    tracker = Tracker(TrackerError("The token has expired."))
+    async with database.queue.working(make_shell(database, tracker)):
+        card = of_kind(await one.say(COMPLETE), "preview")
+        shows = await one.approve(card["draft_hash"])
+        assert of_kind(shows, "decision")["status"] == "approved"
+        assert of_kind(shows, "say")["text"] == "The ticket was not filed: The token has expired. The approval stands."
+        assert of_kind(await one.approve(card["draft_hash"], "bob"), "decision")["status"] == "already"
+    assert tracker.calls == 1
+
+
+async def test_a_ticket_that_may_have_been_sent_is_not_sent_again(database: Database) -> None:
+    one = Talk(database, "terminal:unknown")
+    tracker = Tracker(AssertionError("it was sent twice"))
+    async with database.queue.working(make_shell(database, tracker)):
+        card = of_kind(await one.say(COMPLETE), "preview")
+    await one.store.accept(one.event(Decision(type="approve", draft_hash=card["draft_hash"], by="ann")))
+    shell = make_shell(database, tracker)
+    await shell.wake(one.session_id, 0)
+    assert await one.store.begin_filing(one.session_id, card["draft_hash"])  # and then the process died
+    await shell.file(one.session_id, card["draft_hash"])
+    await shell.wake(one.session_id, 0)
+    shows = await one.settled()
+    assert "Nobody can tell whether the ticket was filed" in of_kind(shows, "say")["text"]
+    assert tracker.calls == 0
+
+
+async def test_bytes_that_are_not_the_approved_ones_are_not_filed(database: Database) -> None:
+    one = Talk(database, "terminal:tampered")
+    shell = make_shell(database)
+    await one.store.accept(one.event(Reply(text=COMPLETE, by="ann")))
+    await shell.wake(one.session_id, 0)
+    async with database.turns.begin() as connection:
+        row = (await connection.execute(select(previews))).one()
+        await one.store.accept(one.event(Decision(type="approve", draft_hash=row.draft_hash, by="ann")))
+    await shell.wake(one.session_id, 0)
+    async with database.turns.begin() as connection:
+        await connection.execute(update(previews).values(sealed=row.sealed.replace(b"Export", b"Import")))
+    await shell.file(one.session_id, row.draft_hash)
+    await shell.wake(one.session_id, 0)
+    assert await count(database, tickets) == 0
+    says = [shown.body for shown in await one.feed.read() if shown.body["kind"] == "say"]
+    assert "not the ones that were approved" in says[-1]["text"]
+
+
+async def test_a_late_or_repeated_outcome_changes_nothing(database: Database, talk: Talks) -> None:
+    one = talk("late")
+    card = of_kind(await one.say(COMPLETE), "preview")
+    outcome = FilingOutcome(status="filed", key="FAKE-1", draft_hash=card["draft_hash"])
+    assert await one.send(outcome) == []  # type: ignore[arg-type]
+    key = of_kind(await one.approve(card["draft_hash"]), "filed")["key"]
+    assert key == "LOCAL-1"
+    assert await one.send(outcome) == []  # type: ignore[arg-type]
+
+
+async def test_tickets_are_numbered_without_gaps_and_once_for_each_marker(database: Database) -> None:
+    table = PostgresTickets(database.turns)
+    sealed = b'{"project":"OPS"}'
+    keys = await asyncio.gather(*(table.insert(f"marker-{number % 5}", sealed) for number in range(15)))
+    assert sorted(set(keys)) == [f"OPS-{number}" for number in range(1, 6)]
+    assert await table.key_of("marker-0") == keys[0]
+    assert await table.key_of("nobody's") is None
+    assert [ticket.sealed for ticket in await table.all()] == [sealed] * 5
+
+
+async def test_the_draft_survives_in_the_session(database: Database, talk: Talks) -> None:
+    one = talk("draft")
+    await one.say(COMPLETE)
+    async with database.turns.connect() as connection:
+        stored = await connection.scalar(select(sessions.c.draft))
+    draft = TicketDraft.model_validate(stored)
+    assert (draft.title, draft.acceptance_criteria) == ("Export fails", ["it finishes", "it is logged"])
+    assert {evidence.author for evidence in draft.evidence} == {"ann"}
