@@ -11,6 +11,7 @@ import pytest
 
 from persistence import embedded
 from persistence.database import Database, open_database
+from tests.processes import Forker, forking
 from tests.support import Talk, talk_on
 
 
@@ -68,3 +69,10 @@ def _create(server_dsn: str, name: str, template: str = "template0") -> str:
     with psycopg.connect(server_dsn, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     return urlunsplit(urlsplit(server_dsn)._replace(path=f"/{name}"))
+
+
+@pytest.fixture(scope="session")
+def signoff(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forker]:
+    """Starts real signoff processes."""
+    with forking(tmp_path_factory.mktemp("processes")) as forker:
+        yield forker
