@@ -8,6 +8,7 @@ read these rows and no others.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -168,7 +169,7 @@ def read_answer(raw: Any, request: Request) -> Answer:
 
 def _read(raw: Any, request: Request) -> Answer:
     if isinstance(raw, str):
-        return Reply(text=raw)
+        return _text(raw, request)
     kind = raw.get("type", "outcome" if "status" in raw else "reply")
     if kind in _SPELLINGS:
         known = {key: raw[key] for key in ("draft_hash", "preview_id", "by", "event_id") if raw.get(key)}
@@ -176,14 +177,18 @@ def _read(raw: Any, request: Request) -> Answer:
         return Decision(type=_SPELLINGS[kind], reason=reason, **known)  # type: ignore[arg-type]
     if kind in _SAYINGS and "text" not in raw and not raw.get("edits") and not raw.get("show"):
         said = raw.get("message", raw.get("args", ""))
-        if isinstance(request, FileRequest):  # user interfaces can only answer with text: let it be JSON
-            said = json.loads(said) if isinstance(said, str) else said
-            return FilingOutcome.model_validate(said)
-        return Reply(text=said if isinstance(said, str) else said["text"], by=raw.get("by", ""))
+        return _text(said if isinstance(said, str) else said["text"], request)
     if kind == "edit":
         action = raw.get("edited_action") or raw.get("args") or {}
         return _edited(action.get("args", action), request)
     return _Typed.model_validate({"answer": {"type": kind, **raw}}).answer
+
+
+def _text(said: str, request: Request) -> Reply | FilingOutcome:
+    if isinstance(request, FileRequest):  # user interfaces can only answer with text: an outcome in JSON is one
+        with suppress(ValidationError):
+            return FilingOutcome.model_validate_json(said)
+    return Reply(text=said)
 
 
 def _edited(args: Mapping[str, Any], request: Request) -> Reply:

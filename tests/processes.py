@@ -61,7 +61,9 @@ class Forker:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self._process = subprocess.Popen([sys.executable, "-c", FORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", FORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         self._started = 0
 
     def order(self, **order: Any) -> int:

@@ -1,11 +1,10 @@
 """Talking to a running shell as a surface would: accept an event, wait until it settled, read what is shown."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
-
-import asyncio
 
 from agent.checkpoint import TurnSaver
 from agent.graph import Listener, build

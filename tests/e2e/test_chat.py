@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,9 @@ def test_from_a_first_sentence_to_a_filed_ticket(signoff: Forker, dsn: str) -> N
 
 
 def test_what_was_shown_is_what_is_filed(signoff: Forker, dsn: str) -> None:
-    chat = signoff.run(dsn, "chat", "--json", script=f"{COMPLETE}\n/edit risks=slow\\nDRÄG 日本\n/edit custom.team=blue\n/approve\n")
+    chat = signoff.run(
+        dsn, "chat", "--json", script=f"{COMPLETE}\n/edit risks=slow\\nDRÄG 日本\n/edit custom.team=blue\n/approve\n"
+    )
     preview = chat.of_kind("preview")[-1]
     [ticket] = tickets(signoff, dsn)
     assert ticket["sealed"] == preview["sealed"]
@@ -172,8 +173,16 @@ def test_tickets_for_people(signoff: Forker, dsn: str) -> None:
 
 
 def test_a_script_for_people_shows_the_card(signoff: Forker, dsn: str) -> None:
-    chat = signoff.run(dsn, "chat", "--as", "ann", script=f"{COMPLETE}\n/edit priority=high\n/reject [red]no[/red]\nshow\n/approve\n")
-    for words in ("Export fails", "• it is logged", "version 2", "Priority: added    high", "Rejected by ann. Reason: [red]no[/red]"):
+    chat = signoff.run(
+        dsn, "chat", "--as", "ann", script=f"{COMPLETE}\n/edit priority=high\n/reject [red]no[/red]\nshow\n/approve\n"
+    )
+    for words in (
+        "Export fails",
+        "• it is logged",
+        "version 2",
+        "Priority: added    high",
+        "Rejected by ann. Reason: [red]no[/red]",
+    ):
         assert words in chat.stdout, chat.stdout
     assert "Filed as LOCAL-1" in chat.stdout
     assert "\x1b" not in chat.stdout

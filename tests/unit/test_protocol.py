@@ -128,7 +128,10 @@ def test_respond_in_all_spellings(raw: Any, request_: Any) -> None:
     assert answer.text == "Title: New"
 
 
-EDITED = {**PREVIEW.model_dump(), "sealed": {**SEALED.payload, "title": "New", "fields": {"risks": ["r", "s"], "priority": "low"}}}
+EDITED = {
+    **PREVIEW.model_dump(),
+    "sealed": {**SEALED.payload, "title": "New", "fields": {"risks": ["r", "s"], "priority": "low"}},
+}
 
 
 @pytest.mark.parametrize(
@@ -164,9 +167,16 @@ def test_an_outcome_in_all_spellings(raw: Any) -> None:
 
 
 anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.sampled_from(["approve", "edit", "type"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["type", "args", "decisions", "text", "edits", "message", "status", "sealed"]), inner),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=6)
+    | st.sampled_from(["approve", "edit", "type"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["type", "args", "decisions", "text", "edits", "message", "status", "sealed"]), inner)
+    ),
 )
 
 
