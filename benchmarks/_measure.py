@@ -1,4 +1,4 @@
-"""What the benchmarks share: a server of their own, a store that tells when a turn is committed, and how figures are shown."""
+"""What the benchmarks share: a server of their own, a store that tells of commits, and how figures are shown."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ from skills.trackers.local import LocalRenderer, LocalTracker
 
 @contextlib.contextmanager
 def fresh_server() -> Iterator[str]:
-    """The address of an embedded PostgreSQL, settings as shipped (fsync on), on a new directory that is removed at the end."""
+    """The address of an embedded PostgreSQL as shipped (fsync on), on a new directory that is removed at the end."""
     directory = Path(tempfile.mkdtemp(prefix="signoff-benchmark-"))
     directory.chmod(0o755)
     try:

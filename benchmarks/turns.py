@@ -46,7 +46,7 @@ Acceptance criteria:
 - an export of 10,000 rows ends within 20 seconds
 - a failed export says why
 Priority: medium"""
-_SAID = [
+_SAID: list[Reply | Decision] = [
     Reply(text=_FIRST, by="ann"),
     Reply(text="Title: Exports of European accounts time out", by="bob"),
     Reply(text="Priority: high", by="ann"),
@@ -100,8 +100,9 @@ async def _converse(take: Take, session_id: str) -> tuple[list[float], str]:
     """One session: the seconds of each turn, and the hash of the card at its end."""
     seconds, draft_hash = [], ""
     for n, said in enumerate(_SAID):
-        answer = said.model_copy(update={"draft_hash": draft_hash}) if isinstance(said, Decision) else said
-        event = Event(event_id=f"{session_id}:{n}", session_id=session_id, origin="benchmark", answer=answer)
+        event = Event(event_id=f"{session_id}:{n}", session_id=session_id, origin="benchmark", answer=said)
+        if isinstance(said, Decision):
+            event.answer = said.model_copy(update={"draft_hash": draft_hash})
         start = time.perf_counter()
         request = await take(event)
         seconds.append(time.perf_counter() - start)

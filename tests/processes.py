@@ -33,7 +33,9 @@ for line in sys.stdin:
     try:
         os.setsid()
         for number, (path, flags) in enumerate([
-            (order["stdin"], os.O_RDONLY), (order["stdout"], os.O_WRONLY | os.O_CREAT), (order["stderr"], os.O_WRONLY | os.O_CREAT)
+            (order["stdin"], os.O_RDONLY),
+            (order["stdout"], os.O_WRONLY | os.O_CREAT),
+            (order["stderr"], os.O_WRONLY | os.O_CREAT),
         ]):
             os.dup2(os.open(path, flags, 0o600), number)
         sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")
@@ -107,7 +109,7 @@ class Signoff:
     def __init__(self, forker: Forker, pid: int, base: Path, *, interactive: bool) -> None:
         self._forker, self.pid, self._base = forker, pid, base
         self.status: int | None = None
-        self._input: IO[str] | None = open(f"{base}.in", "w") if interactive else None
+        self._input: IO[str] | None = Path(f"{base}.in").open("w") if interactive else None  # noqa: SIM115
 
     def send(self, line: str) -> None:
         """Types a line."""

@@ -56,7 +56,7 @@ class _Version(argparse.Action):
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="signoff",
-        description="Drafts a ticket in a conversation, shows exactly what it would file, and files what a person approved, once.",
+        description="Drafts a ticket in a conversation, shows exactly what it would file, and files what a person approved.",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

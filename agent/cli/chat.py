@@ -27,6 +27,8 @@ from persistence.store import PostgresStore
 POLL = 0.02
 """Seconds between two looks for what a turn led to."""
 
+WELCOME = "Say what the ticket is about, in your own words. Nothing is filed before you approve it; /help lists the acts."
+
 NAME_LIMIT = 100
 """Characters in a speaker's or a session's name."""
 
@@ -136,6 +138,8 @@ class _Chat:
         from agent.cli.typing import Prompt
 
         prompt = Prompt(self._speaker, self._name)
+        if self._card is None:
+            self._screen.show(shows.say(WELCOME))
         while True:
             watching = asyncio.create_task(self._watch())
             try:

@@ -68,7 +68,7 @@ def render(show: Mapping[str, Any]) -> RenderableType:
     """A show as something that rich can print."""
     match show["kind"]:
         case "say":
-            return Text("  ", style="dim") + _inline(show["text"])
+            return Padding(_inline(show["text"]), (0, 0, 0, 2))
         case "question":
             return Group(*(Text("? ", style="bold cyan") + _inline(one["text"]) for one in show["questions"]))
         case "preview":

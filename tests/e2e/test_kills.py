@@ -106,7 +106,8 @@ def test_a_database_that_goes_away_is_one_sentence_and_nothing_acknowledged_is_l
         card = chat.wait_for("preview")
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE pid <> pg_backend_pid() AND datname = current_database()"
             )
         chat.send("/approve")
         status = chat.wait()

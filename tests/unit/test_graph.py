@@ -8,6 +8,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.errors import GraphRecursionError
 from langgraph.types import Command
+from pydantic import Field
 
 from agent.graph import STEPS, Graph, Listener, build
 from agent.interview import GuidedInterview
@@ -23,7 +24,7 @@ class Scripted(BaseChatModel):
     """Answers what it is told to, and remembers the tools it was given."""
 
     answer: AIMessage
-    tools: list[Any] = []
+    tools: list[Any] = Field(default_factory=list)
 
     @property
     def _llm_type(self) -> str:
