@@ -6,7 +6,7 @@ was shown: only what it names is compared.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,16 +113,24 @@ class Difference:
     today: dict[str, Any] | None
 
 
-async def replay(conversation: Conversation, tracker: Renderer) -> Difference | None:
-    """Runs the conversation's events through today's graph; None if everything is shown as it was."""
+async def run(conversation: Conversation, tracker: Renderer) -> AsyncIterator[tuple[Step, list[dict[str, Any]]]]:
+    """Runs the conversation's events through today's graph; gives each with what it shows."""
     listener = Listener(_Recorded(answers=conversation.steps), conversation.head.questions)
     turns = Turns(build(listener, tracker, conversation.head.destination, TurnSaver()))
     session = _Session()
-    for number, step in enumerate(conversation.steps, 1):
+    for step in conversation.steps:
         snapshot = session.snapshot(step.event)
         turn = await turns.take(snapshot, step.verdict)
         session.commit(snapshot, turn)
-        if difference := _first_difference(number, step.shows, turn.shows):
+        yield step, turn.shows
+
+
+async def replay(conversation: Conversation, tracker: Renderer) -> Difference | None:
+    """The first difference between what was shown then and what today's graph shows; None if there is none."""
+    number = 0
+    async for step, today in run(conversation, tracker):
+        number += 1
+        if difference := _first_difference(number, step.shows, today):
             return difference
     return None
 

@@ -72,7 +72,8 @@ async def measure() -> dict[str, float]:
                 session_id = f"benchmark:growth:{session}"
                 event = Event(event_id=f"{session_id}:{n:03}", session_id=session_id, origin="benchmark", answer=said)
                 taken = await store.take(event)
-                assert taken.turn.graph and taken.turn.graph.new_card, "every turn of this session shows a new card"
+                assert taken.turn.graph
+                assert taken.turn.graph.new_card, "every turn of this session shows a new card"
                 times[n].append(1000 * taken.seconds)
                 if n in AROUND:
                     figures[f"bytes_{n}"] = await _bytes_of(database, event)

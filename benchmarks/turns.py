@@ -90,7 +90,8 @@ def durable(store: WatchedStore) -> Take:
 
     async def take(event: Event) -> dict[str, Any]:
         graph = (await store.take(event)).turn.graph
-        assert graph and graph.pending
+        assert graph
+        assert graph.pending
         return graph.pending.request
 
     return take
