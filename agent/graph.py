@@ -96,11 +96,11 @@ def build(
     return compiled
 
 
-def _after_gate(state: State) -> str:
+async def _after_gate(state: State) -> str:
     return "extract" if isinstance(state.messages[-1], HumanMessage) else "decide"
 
 
-def _after_decide(state: State) -> str:
+async def _after_decide(state: State) -> str:
     last = state.messages[-1] if state.messages else None
     return last.tool_calls[0]["name"] if isinstance(last, AIMessage) and last.tool_calls else END
 
@@ -164,7 +164,7 @@ class _Nodes:
                 said.append("Part of that could not be read as a change to the draft; say it again in other words.")
         return {**_applied(state, operations, reply, said), "calls": [record(request, answer, reply.event_id)]}
 
-    def decide(self, state: State) -> dict[str, Any]:
+    async def decide(self, state: State) -> dict[str, Any]:
         """Says by the rows of `agent.protocol.DECISIONS` what is next; the only way to a gate."""
         questions = self._questions(state)
         draft = state.draft

@@ -150,8 +150,8 @@ class Store(Protocol):
         """The session's oldest event that is not processed, with what its turn needs."""
         ...
 
-    async def commit(self, snapshot: Snapshot, turn: Turn) -> None:
-        """Commits all of a turn. Raises LostRace."""
+    async def commit(self, snapshot: Snapshot, turn: Turn) -> bool:
+        """Commits all of a turn; True if the session has more events waiting. Raises LostRace."""
         ...
 
     async def begin_filing(self, session_id: str, draft_hash: str) -> Filing | None:

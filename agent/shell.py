@@ -35,14 +35,16 @@ class Shell:
         """Takes the session's events in order until none is left; `tries` is how often this job failed before."""
         while snapshot := await self._store.next(session_id):
             try:
-                await self._store.commit(snapshot, await self._take(snapshot))
+                more = await self._store.commit(snapshot, await self._take(snapshot))
             except LostRace:
                 continue  # somebody else's turn stands: look again
             except Exception:
                 if tries + 1 < TRIES:
                     raise
                 log.exception("event %s could not be processed", snapshot.event.event_id)
-                await self._store.commit(snapshot, _kept(snapshot))
+                more = await self._store.commit(snapshot, _kept(snapshot))
+            if not more:
+                return
             tries = 0
 
     async def _take(self, snapshot: Snapshot) -> Turn:

@@ -37,10 +37,10 @@ def fresh_server() -> Iterator[str]:
     try:
         with embedded.start(directory) as server:
             yield server.dsn
+    finally:
         while (stopped := keeper.try_lock(directory / keeper.KEEPER_LOCK)) is None:
             time.sleep(0.05)
         os.close(stopped)
-    finally:
         shutil.rmtree(directory)
 
 
@@ -74,17 +74,18 @@ class WatchedStore(PostgresStore):
             raise RuntimeError(f"{event.event_id} could not be processed")
         return Taken(turn, end - start)
 
-    async def commit(self, snapshot: Snapshot, turn: Turn) -> None:
+    async def commit(self, snapshot: Snapshot, turn: Turn) -> bool:
         """Commits, then tells."""
-        await super().commit(snapshot, turn)
+        more = await super().commit(snapshot, turn)
         self._waiting.pop(snapshot.event.event_id).set_result((turn, time.perf_counter()))
+        return more
 
 
 @contextlib.asynccontextmanager
 async def working(database: Database) -> AsyncIterator[WatchedStore]:
     """A store whose events are taken by a shell in this process, wired as the program does it."""
     store = WatchedStore(database)
-    tracker = LocalTracker(PostgresTickets(database.turns))
+    tracker = LocalTracker(PostgresTickets(database.engine))
     async with database.queue.working(Shell(store, Turns(compiled(TurnSaver())), tracker, AnyoneMayDecide())):
         yield store
 

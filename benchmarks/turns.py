@@ -194,7 +194,7 @@ def _by_package(stats: dict[Any, Any]) -> Counter[str]:
 
 async def _transactions(database: Database) -> int:
     await asyncio.sleep(1.5)  # servers' processes count theirs once a second
-    async with database.turns.connect() as connection:
+    async with database.engine.connect() as connection:
         counted = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
         return int((await connection.execute(text(counted))).scalar_one())
 

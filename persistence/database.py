@@ -4,18 +4,27 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from persistence.migrate import migrate
-from persistence.queue import Queue
+from persistence.queue import Queue, check
+
+Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
 
 
 @dataclass(frozen=True)
 class Database:
     """An open database at the newest schema."""
 
-    ingest: AsyncEngine
-    turns: AsyncEngine
+    ingest: Pool
+    """For accepting events; autocommit, because that is one statement."""
+    turns: Pool
+    """For finding and committing turns; autocommit, so that a read is one round trip."""
+    engine: AsyncEngine
+    """For what is rarer: decisions, filings, tickets."""
     queue: Queue
 
 
@@ -26,15 +35,22 @@ async def open_database(dsn: str, *, concurrency: int = 4) -> AsyncIterator[Data
     `concurrency` is how many turns may run at once in this process; the pools follow it.
     """
     url = dsn.replace("postgres://", "postgresql://", 1).replace("postgresql://", "postgresql+psycopg://", 1)
-    ingest, turns = (
-        create_async_engine(url, pool_size=size, max_overflow=0) for size in (max(2, concurrency // 2), concurrency)
-    )
+    engine = create_async_engine(url, pool_size=concurrency, max_overflow=0)
+    ingest, turns = _pool(dsn, max(2, concurrency // 2)), _pool(dsn, concurrency)
     queue = Queue(dsn, concurrency=concurrency)
     try:
-        await migrate(turns)
+        await migrate(engine)
+        await ingest.open()
+        await turns.open()
         await queue.open()
-        yield Database(ingest, turns, queue)
+        yield Database(ingest, turns, engine, queue)
     finally:
         await queue.close()
-        await ingest.dispose()
-        await turns.dispose()
+        await turns.close()
+        await ingest.close()
+        await engine.dispose()
+
+
+def _pool(dsn: str, size: int) -> Pool:
+    options = {"autocommit": True, "row_factory": dict_row}
+    return AsyncConnectionPool(dsn, min_size=1, max_size=size, open=False, check=check, kwargs=options)

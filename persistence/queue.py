@@ -8,12 +8,14 @@ connection held, and its jobs are put back at once.
 import asyncio
 import contextlib
 import logging
+import select
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
 import procrastinate
 import psycopg
 from procrastinate.worker import Worker
+from psycopg_pool import AsyncConnectionPool
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 POLL = 0.25
@@ -42,6 +44,14 @@ WHERE processed_at IS NULL AND at < clock_timestamp() - interval '5 seconds' AND
 )
 """
 
+DEFER_WAKE = """
+procrastinate_defer_jobs_v1(ARRAY[ROW(
+    'default', 'wake', 0, 'session:' || CAST(%(session_id)s AS text), NULL,
+    jsonb_build_object('session_id', CAST(%(session_id)s AS text)), NULL
+)::procrastinate_job_to_defer_v1])
+"""
+"""What `defer_wake` does, as an expression of the statement that accepts an event: one round trip for both."""
+
 log = logging.getLogger(__name__)
 
 
@@ -57,6 +67,31 @@ class Handlers(Protocol):
         ...
 
 
+class _Worker(Worker):
+    """A worker that misses no occasion to look for jobs, where procrastinate's own waits for its next poll.
+
+    A job that ends may free its lock for the next one, which was announced too early; and what is announced while a look
+    is under way is forgotten when that look ends.
+    """
+
+    _occasions = 0
+
+    async def _persist_job_status(self, *args: Any, **options: Any) -> None:
+        await super()._persist_job_status(*args, **options)
+        self._occasions += 1
+        self._new_job_event.set()
+
+    async def _handle_notification(self, **options: Any) -> None:
+        self._occasions += 1
+        await super()._handle_notification(**options)
+
+    async def _fetch_and_process_jobs(self) -> None:
+        before = -1
+        while before != self._occasions and not self._stop_event.is_set():
+            before = self._occasions
+            await super()._fetch_and_process_jobs()  # type: ignore[no-untyped-call]
+
+
 class Queue:
     """The jobs of one database. Opened it can defer; `working` runs them in this process."""
 
@@ -64,7 +99,9 @@ class Queue:
         self._dsn, self._concurrency = dsn, concurrency
         self._handlers: Handlers | None = None
         self._app = procrastinate.App(
-            connector=procrastinate.PsycopgConnector(conninfo=dsn, min_size=1, max_size=max(2, concurrency // 2))
+            connector=procrastinate.PsycopgConnector(
+                conninfo=dsn, min_size=1, max_size=max(2, concurrency // 2), configure=_autocommit, pool_factory=_pool
+            )
         )
         retry = procrastinate.RetryStrategy(wait=1)  # the shell gives up on a bug; only the database fails for longer
         self._wake = self._app.task(name="wake", retry=retry, pass_context=True)(self._on_wake)
@@ -121,7 +158,7 @@ class Queue:
             await asyncio.sleep(pause)
 
     async def _run_worker(self) -> None:
-        worker = Worker(
+        worker = _Worker(
             app=self._app,
             concurrency=self._concurrency,
             fetch_job_polling_interval=POLL,
@@ -159,6 +196,23 @@ class Queue:
                     await self._wake.configure(lock=f"session:{session_id}").defer_async(session_id=session_id)
                 await connection.rollback()
                 await asyncio.sleep(CARE)
+
+
+async def _autocommit(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Each of procrastinate's statements is a transaction of its own: no need to say BEGIN and COMMIT around it."""
+    await connection.set_autocommit(True)
+
+
+async def check(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Asks the server only where something came in on its own accord, as a closing server's word does."""
+    unasked = select.poll()
+    unasked.register(connection.fileno(), select.POLLIN)
+    if unasked.poll(0):
+        await AsyncConnectionPool.check_connection(connection)
+
+
+def _pool(**options: Any) -> AsyncConnectionPool[Any]:
+    return AsyncConnectionPool(**{**options, "check": check})
 
 
 def _now() -> Any:

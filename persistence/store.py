@@ -1,59 +1,82 @@
 """The agent's store on PostgreSQL: accepting events, finding the next turn, and committing it whole."""
 
 import json
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, LiteralString
 
-from sqlalchemy import bindparam, func, insert, select, text, update
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.ext.asyncio import AsyncConnection
+import sqlalchemy.ext.asyncio
+from psycopg import AsyncConnection, AsyncPipeline
+from sqlalchemy import func, insert, select, update
 
 from agent.draft import TicketDraft
-from agent.ports import Card, Event, Filing, GraphTurn, LostRace, Pending, Snapshot, Ticket, Turn
+from agent.ports import ApprovalRecord, Card, Event, Filing, LostRace, Pending, Snapshot, Ticket, Turn
 from agent.protocol import Decision, FilingOutcome
 from agent.sealing import SealedTicket, marker
 from persistence.approvals import ApprovalStore
 from persistence.database import Database
-from persistence.tables import Json, effects, filings, model_calls, previews
+from persistence.queue import DEFER_WAKE, raw
+from persistence.tables import filings, previews
 
 # The session's row is its lock: whoever adds an event holds it until the commit, so that `seq` is the order of commits.
-ACCEPT = text(
-    """
+ACCEPT = f"""
     WITH session AS (
-        INSERT INTO sessions (session_id, last_seq) VALUES (:session_id, 1)
+        INSERT INTO sessions (session_id, last_seq) VALUES (%(session_id)s, 1)
         ON CONFLICT (session_id) DO UPDATE SET last_seq = sessions.last_seq + 1
         RETURNING last_seq
+    ), event AS (
+        INSERT INTO inbox (event_id, session_id, seq, origin, kind, body, at)
+        SELECT %(event_id)s, %(session_id)s, last_seq, %(origin)s, %(kind)s, %(body)s, clock_timestamp() FROM session
+        ON CONFLICT (event_id) DO NOTHING RETURNING seq
     )
-    INSERT INTO inbox (event_id, session_id, seq, origin, kind, body, at)
-    SELECT :event_id, :session_id, last_seq, :origin, :kind, :body, clock_timestamp() FROM session
-    ON CONFLICT (event_id) DO NOTHING RETURNING seq
-    """
-).bindparams(bindparam("body", type_=Json))
+    SELECT seq, {DEFER_WAKE} FROM event
+"""
 
-NEXT = text(
-    """
+NEXT = """
     SELECT event.event_id, event.origin, event.body, session.turn, session.draft, session.pending, session.checkpoint,
            card.preview_id, card.draft_hash, card.sealed, card.version, card.status
     FROM inbox event JOIN sessions session USING (session_id)
     LEFT JOIN previews card ON card.session_id = event.session_id AND card.status = 'open'
-    WHERE event.session_id = :session_id AND event.processed_at IS NULL ORDER BY event.seq LIMIT 1
-    """
-).columns(body=Json, draft=Json, pending=Json)
+    WHERE event.session_id = %(session_id)s AND event.processed_at IS NULL ORDER BY event.seq LIMIT 1
+"""
 
-# Compare and swap: of two workers that took the same turn, one commits.
-ADVANCE = text(
-    """
+# Compare and swap: of two workers that took the same turn, one commits. Tells whether more is waiting; an event that it
+# cannot see yet brings a job of its own.
+ADVANCE = """
     WITH session AS (
-        UPDATE sessions SET turn = turn + 1, draft = coalesce(:draft, draft), checkpoint = coalesce(:checkpoint, checkpoint),
-               pending = CASE WHEN :ran THEN :pending ELSE pending END
-        WHERE session_id = :session_id AND turn = :turn RETURNING turn
+        UPDATE sessions SET turn = turn + 1, draft = coalesce(%(draft)s, draft),
+               checkpoint = coalesce(%(checkpoint)s, checkpoint),
+               pending = CASE WHEN %(ran)s THEN %(pending)s ELSE pending END
+        WHERE session_id = %(session_id)s AND turn = %(turn)s RETURNING turn
     )
-    UPDATE inbox SET processed_at = clock_timestamp(), outcome = :outcome, verdict = :verdict
-    WHERE event_id = :event_id AND processed_at IS NULL AND EXISTS (SELECT FROM session)
-    """
-).bindparams(
-    bindparam("draft", type_=Json), bindparam("pending", type_=Json), bindparam("verdict", type_=Json),
-    bindparam("checkpoint", type_=postgresql.BYTEA), bindparam("ran", type_=postgresql.BOOLEAN),
-)  # fmt: skip
+    UPDATE inbox event SET processed_at = clock_timestamp(), outcome = %(outcome)s, verdict = %(verdict)s
+    WHERE event_id = %(event_id)s AND processed_at IS NULL AND EXISTS (SELECT FROM session)
+    RETURNING EXISTS (
+        SELECT FROM inbox later
+        WHERE later.session_id = event.session_id AND later.processed_at IS NULL AND later.seq > event.seq
+    ) AS more
+"""
+CLOSE = "UPDATE previews SET status = %(status)s WHERE preview_id = %(preview_id)s"
+WITHDRAW_REJECTION = """
+    WITH gone AS (
+        DELETE FROM approvals WHERE session_id = %(session_id)s AND draft_hash = %(draft_hash)s AND status = 'rejected'
+        RETURNING session_id, draft_hash, status, approved_by, preview_id, event_id, at
+    )
+    INSERT INTO approval_history (session_id, draft_hash, status, approved_by, preview_id, event_id, at) SELECT * FROM gone
+"""
+SHOW = """
+    INSERT INTO previews (preview_id, session_id, draft_hash, sealed, version, status)
+    VALUES (%(preview_id)s, %(session_id)s, %(draft_hash)s, %(sealed)s, %(version)s, %(status)s)
+"""
+KEEP_CALL = """
+    INSERT INTO model_calls (event_id, ordinal, digest, characters, answer)
+    VALUES (%(event_id)s, %(ordinal)s, %(digest)s, %(characters)s, %(answer)s) ON CONFLICT DO NOTHING
+"""
+SAY = """
+    INSERT INTO effects (key, session_id, origin, body) VALUES (%(key)s, %(session_id)s, %(origin)s, %(body)s)
+"""
+
+
+_Write = tuple[LiteralString, dict[str, Any]]
 
 
 class PostgresStore:
@@ -63,42 +86,35 @@ class PostgresStore:
         self._database = database
 
     async def accept(self, event: Event) -> bool:
-        """One transaction: the event's row and the job that wakes its session."""
-        async with self._database.ingest.begin() as connection:
-            return await self._accept(connection, event)
-
-    async def _accept(self, connection: AsyncConnection, event: Event) -> bool:
-        row = {
-            **event.model_dump(include={"event_id", "session_id", "origin"}),
-            "kind": event.answer.type,
-            "body": event.answer.model_dump(mode="json", exclude_defaults=True) | {"type": event.answer.type},
-        }
-        new = (await connection.execute(ACCEPT, row)).first() is not None
-        if new:
-            await self._database.queue.defer_wake(event.session_id, connection)
-        return new
+        """One statement: the event's row and the job that wakes its session."""
+        async with self._database.ingest.connection() as driver:
+            return await _accept(driver, event)
 
     async def next(self, session_id: str) -> Snapshot | None:
         """The session with its oldest open event, and for a click what is known of its card."""
-        async with self._database.turns.connect() as connection:
-            row = (await connection.execute(NEXT, {"session_id": session_id})).first()
-            if row is None:
-                return None
-            event = Event(event_id=row.event_id, session_id=session_id, origin=row.origin, answer=row.body)
-            found: dict[str, Any] = {}
-            if isinstance(event.answer, Decision):
+        async with self._database.turns.connection() as driver:
+            row = await (await driver.execute(NEXT, {"session_id": session_id})).fetchone()
+        if row is None:
+            return None
+        answer = json.loads(row["body"])
+        event = Event(event_id=row["event_id"], session_id=session_id, origin=row["origin"], answer=answer)
+        found: dict[str, Any] = {}
+        if isinstance(event.answer, Decision):
+            async with self._database.engine.connect() as connection:
                 found = await self._clicked(connection, session_id, event.answer)
         return Snapshot(
             event=event,
-            turn=row.turn,
-            draft=TicketDraft.model_validate(row.draft or {}),
-            pending=Pending.model_validate(row.pending) if row.pending else None,
-            checkpoint=row.checkpoint,
-            open_card=_card(row) if row.preview_id else None,
+            turn=row["turn"],
+            draft=TicketDraft.model_validate_json(row["draft"] or "{}"),
+            pending=Pending.model_validate_json(row["pending"]) if row["pending"] else None,
+            checkpoint=row["checkpoint"],
+            open_card=_card(row) if row["preview_id"] else None,
             **found,
         )
 
-    async def _clicked(self, connection: AsyncConnection, session_id: str, click: Decision) -> dict[str, Any]:
+    async def _clicked(
+        self, connection: sqlalchemy.ext.asyncio.AsyncConnection, session_id: str, click: Decision
+    ) -> dict[str, Any]:
         named = [
             previews.c.session_id == session_id,
             previews.c.draft_hash.startswith(click.draft_hash or "-", autoescape=True),
@@ -114,69 +130,52 @@ class PostgresStore:
         )
         ticket = (await connection.execute(filed)).mappings().first()
         return {
-            "clicked": _card(row),
+            "clicked": _card(dict(row._mapping)),
             "standing": standing,
             "ticket": Ticket.model_validate(dict(ticket)) if ticket else None,
         }
 
-    async def commit(self, snapshot: Snapshot, turn: Turn) -> None:
-        """All of a turn in one transaction, or LostRace and nothing."""
+    async def commit(self, snapshot: Snapshot, turn: Turn) -> bool:
+        """All of a turn in one transaction, or LostRace and nothing. Says whether the session has more events waiting."""
         event, graph = snapshot.event, turn.graph
         row = {
             "session_id": event.session_id,
             "event_id": event.event_id,
             "turn": snapshot.turn,
             "outcome": turn.outcome,
-            "verdict": turn.verdict.model_dump() if turn.verdict else None,
+            "verdict": _json(turn.verdict.model_dump()) if turn.verdict else None,
             "ran": graph is not None,
-            "draft": graph.draft.model_dump(mode="json") if graph else None,
-            "pending": graph.pending.model_dump(mode="json") if graph and graph.pending else None,
+            "draft": _json(graph.draft.model_dump(mode="json")) if graph else None,
+            "pending": _json(graph.pending.model_dump(mode="json")) if graph and graph.pending else None,
             "checkpoint": graph.checkpoint if graph else None,
         }
-        async with self._database.turns.begin() as connection:
-            if (await connection.execute(ADVANCE, row)).rowcount != 1:
-                raise LostRace(event.session_id)
-            if graph:
-                await self._commit_graph(connection, event, graph)
-            if turn.shows:
-                shown = [
-                    {
-                        "key": f"{event.event_id}:{n}",
-                        "session_id": event.session_id,
-                        "origin": event.origin,
-                        "body": body,
-                    }
-                    for n, body in enumerate(turn.shows)
-                ]
-                await connection.execute(insert(effects), shown)
+        writes = list(_writes(event, turn))
+        if graph and graph.decision:
+            async with self._database.engine.begin() as connection:
+                driver = await raw(connection)
+                async with driver.pipeline() as pipeline:
+                    more = await _advance(driver, pipeline, row, writes)
+                await self._decide(connection, event, graph.decision)
+        else:
+            async with self._database.turns.connection() as driver, driver.pipeline() as pipeline, driver.transaction():
+                more = await _advance(driver, pipeline, row, writes)
+        return more
 
-    async def _commit_graph(self, connection: AsyncConnection, event: Event, graph: GraphTurn) -> None:
-        if graph.closed:
-            preview_id, status = graph.closed
-            await connection.execute(update(previews).where(previews.c.preview_id == preview_id).values(status=status))
-        if card := graph.new_card:
-            await ApprovalStore(connection).withdraw_rejection(event.session_id, card.draft_hash)
-            sealed = SealedTicket(payload=card.sealed, draft_hash=card.draft_hash).bytes
-            row = {**card.model_dump(exclude={"sealed"}), "session_id": event.session_id, "sealed": sealed}
-            await connection.execute(insert(previews), row)
-        if graph.calls:
-            calls = [call.model_dump() for call in graph.calls]
-            await connection.execute(postgresql.insert(model_calls).on_conflict_do_nothing(), calls)
-        if decision := graph.decision:
-            recorded = await ApprovalStore(connection).record_approval(
-                decision.session_id,
-                decision.draft_hash,
-                decision.approved_by,
-                decision.status,
-                preview_id=decision.preview_id,
-                event_id=decision.event_id,
-            )
-            if not recorded:
-                raise RuntimeError(f"{decision.draft_hash} of {decision.session_id} was decided before, yet its card was open")
-            if decision.status == "approved":
-                await self._intend(connection, event, decision.draft_hash)
+    async def _decide(self, connection: sqlalchemy.ext.asyncio.AsyncConnection, event: Event, decision: ApprovalRecord) -> None:
+        recorded = await ApprovalStore(connection).record_approval(
+            decision.session_id,
+            decision.draft_hash,
+            decision.approved_by,
+            decision.status,
+            preview_id=decision.preview_id,
+            event_id=decision.event_id,
+        )
+        if not recorded:
+            raise RuntimeError(f"{decision.draft_hash} of {decision.session_id} was decided before, yet its card was open")
+        if decision.status == "approved":
+            await self._intend(connection, event, decision.draft_hash)
 
-    async def _intend(self, connection: AsyncConnection, event: Event, draft_hash: str) -> None:
+    async def _intend(self, connection: sqlalchemy.ext.asyncio.AsyncConnection, event: Event, draft_hash: str) -> None:
         row = {
             "session_id": event.session_id,
             "draft_hash": draft_hash,
@@ -190,7 +189,7 @@ class PostgresStore:
     async def begin_filing(self, session_id: str, draft_hash: str) -> Filing | None:
         """Moves the filing to `sent`, committed before anything is sent."""
         this = (filings.c.session_id == session_id) & (filings.c.draft_hash == draft_hash)
-        async with self._database.turns.begin() as connection:
+        async with self._database.engine.begin() as connection:
             before = (await connection.execute(select(filings).where(this).with_for_update())).one()
             if before.status not in ("intended", "sent"):
                 return None
@@ -213,16 +212,53 @@ class PostgresStore:
             origin=filing.origin,
             answer=outcome.model_copy(update={"draft_hash": filing.draft_hash}),
         )
-        async with self._database.turns.begin() as connection:
+        async with self._database.engine.begin() as connection:
             await connection.execute(update(filings).where(this).values(**values, at=func.clock_timestamp()))
-            await self._accept(connection, event)
+            await _accept(await raw(connection), event)
 
 
-def _card(row: Any) -> Card:
-    return Card(
-        preview_id=row.preview_id,
-        draft_hash=row.draft_hash,
-        sealed=json.loads(row.sealed),
-        version=row.version,
-        status=row.status,
-    )
+async def _accept(driver: AsyncConnection[Any], event: Event) -> bool:
+    row = {
+        **event.model_dump(include={"event_id", "session_id", "origin"}),
+        "kind": event.answer.type,
+        "body": _json(event.answer.model_dump(mode="json", exclude_defaults=True) | {"type": event.answer.type}),
+    }
+    return (await (await driver.execute(ACCEPT, row)).fetchone()) is not None
+
+
+async def _advance(
+    driver: AsyncConnection[Any], pipeline: AsyncPipeline, row: dict[str, Any], writes: Sequence[_Write]
+) -> bool:
+    advanced = await driver.execute(ADVANCE, row)
+    await pipeline.sync()
+    if (waiting := await advanced.fetchone()) is None:
+        raise LostRace(row["session_id"])
+    for statement, values in writes:  # sent together, without waiting for each
+        await driver.execute(statement, values)
+    return bool(waiting["more"] if isinstance(waiting, dict) else waiting[0])
+
+
+def _writes(event: Event, turn: Turn) -> Iterator[_Write]:
+    """The statements that commit a turn but for its decision, in order: a card is closed before another opens."""
+    session_id = event.session_id
+    if graph := turn.graph:
+        if graph.closed:
+            preview_id, status = graph.closed
+            yield CLOSE, {"preview_id": preview_id, "status": status}
+        if card := graph.new_card:
+            yield WITHDRAW_REJECTION, {"session_id": session_id, "draft_hash": card.draft_hash}
+            sealed = SealedTicket(payload=card.sealed, draft_hash=card.draft_hash).bytes
+            yield SHOW, {**card.model_dump(exclude={"sealed"}), "session_id": session_id, "sealed": sealed}
+        for call in graph.calls:
+            yield KEEP_CALL, {**call.model_dump(exclude={"answer"}), "answer": _json(call.answer)}
+    for n, body in enumerate(turn.shows):
+        yield SAY, {"key": f"{event.event_id}:{n}", "session_id": session_id, "origin": event.origin, "body": _json(body)}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _card(row: Mapping[str, Any]) -> Card:
+    kept = {name: row[name] for name in ("preview_id", "draft_hash", "version", "status")}
+    return Card(**kept, sealed=json.loads(row["sealed"]))

@@ -9,6 +9,6 @@ from skills.gate import Gate, answered, wait_for_answer
 
 
 @tool
-def ask_user(questions: list[Question], runtime: ToolRuntime[None, State]) -> Gate:
+async def ask_user(questions: list[Question], runtime: ToolRuntime[None, State]) -> Gate:
     """Ask the people in the session, and wait for a reply."""
     return answered(runtime, wait_for_answer(AskRequest(questions=questions)))

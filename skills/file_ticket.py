@@ -9,7 +9,7 @@ from skills.gate import Gate, answered, wait_for_answer
 
 
 @tool
-def file_ticket(preview_id: str, draft_hash: str, approved_by: str, runtime: ToolRuntime[None, State]) -> Gate:
+async def file_ticket(preview_id: str, draft_hash: str, approved_by: str, runtime: ToolRuntime[None, State]) -> Gate:
     """Wait for the outcome of the filing. What people say meanwhile is kept for the next ticket."""
     answer = wait_for_answer(FileRequest(preview_id=preview_id, draft_hash=draft_hash, approved_by=approved_by))
     if isinstance(answer, FilingOutcome) and answer.draft_hash in (None, draft_hash):

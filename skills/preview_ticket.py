@@ -29,7 +29,7 @@ def compute_draft_hash(draft: TicketDraft, destination: Destination, tracker: Re
 
 
 @tool
-def preview_ticket(
+async def preview_ticket(
     preview_id: str,
     draft_hash: str,
     version: int,

@@ -27,7 +27,7 @@ _events = count(1)
 
 def make_shell(database: Database, tracker: Tracker | None = None) -> Shell:
     """The shell as the command line wires it."""
-    tracker = tracker or LocalTracker(PostgresTickets(database.turns))
+    tracker = tracker or LocalTracker(PostgresTickets(database.engine))
     graph = build(Listener(GuidedInterview(), questions=1), tracker, Destination(), TurnSaver())
     return Shell(PostgresStore(database), Turns(graph), tracker, AnyoneMayDecide())
 
@@ -38,7 +38,7 @@ class Talk:
     def __init__(self, database: Database, session_id: str) -> None:
         self.session_id = session_id
         self.store = PostgresStore(database)
-        self.feed = Feed(database.turns, session_id)
+        self.feed = Feed(database.engine, session_id)
 
     def event(self, answer: Reply | Decision) -> Event:
         """The answer as an event that nothing else repeats."""

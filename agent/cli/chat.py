@@ -73,7 +73,7 @@ class _Chat:
         async with AsyncExitStack() as stack:
             with self._screen.working():
                 database = await stack.enter_async_context(wiring.database(dsn))
-                self._feed = Feed(database.turns, self._session_id)
+                self._feed = Feed(database.engine, self._session_id)
                 await stack.enter_async_context(self._feed.present(dsn))
             self._store = PostgresStore(database)
             self._worker = asyncio.create_task(_work(database))

@@ -27,7 +27,7 @@ def export(session: str) -> int:
     async def read() -> list[Any]:
         with wiring.database_dsn() as dsn:
             async with wiring.database(dsn) as opened:
-                return await read_steps(opened.turns, session_id)
+                return await read_steps(opened.engine, session_id)
 
     steps = asyncio.run(read())
     if not steps:

@@ -46,7 +46,7 @@ def show(key: str) -> int:
 async def _all() -> list[StoredTicket]:
     with wiring.database_dsn() as dsn:
         async with wiring.database(dsn) as opened:
-            return await PostgresTickets(opened.turns).all()
+            return await PostgresTickets(opened.engine).all()
 
 
 def _markdown(ticket: StoredTicket) -> str:

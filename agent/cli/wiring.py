@@ -64,6 +64,6 @@ def shell(opened: "Database") -> "Shell":
     from persistence.tickets import PostgresTickets
     from skills.trackers.local import LocalTracker
 
-    tracker = LocalTracker(PostgresTickets(opened.turns))
+    tracker = LocalTracker(PostgresTickets(opened.engine))
     graph = build(configured_listener(), tracker, Destination(), TurnSaver())
     return Shell(PostgresStore(opened), Turns(graph), tracker, AnyoneMayDecide())

@@ -30,7 +30,7 @@ async def test_the_tables_are_what_the_migrations_make(database: Database) -> No
         }
         return compare_metadata(MigrationContext.configure(connection, opts=options), metadata)  # type: ignore[arg-type]
 
-    async with database.turns.connect() as connection:
+    async with database.engine.connect() as connection:
         assert await connection.run_sync(differences) == []
 
 
@@ -46,7 +46,7 @@ async def test_replicas_may_start_at_once_on_an_empty_database(empty_dsn: str) -
 
 async def test_migrating_again_does_nothing(empty_dsn: str) -> None:
     async with open_database(empty_dsn) as opened:
-        await migrate(opened.turns)
+        await migrate(opened.engine)
     engine = create_async_engine(empty_dsn.replace("postgresql://", "postgresql+psycopg://"))
     async with engine.connect() as connection:
         assert await connection.scalar(text("SELECT version_num FROM signoff_version")) == "0001"

@@ -77,6 +77,5 @@ async def test_the_worker_outlives_cut_connections(dsn: str, database: Database,
                     " WHERE pid <> pg_backend_pid() AND datname = current_database()"
                 )
             await asyncio.sleep(0.5)
-            await database.turns.dispose()
-            await database.ingest.dispose()
+            await database.engine.dispose()
             assert of_kind(await one.say(f"Title: After cut {number}"), "preview")

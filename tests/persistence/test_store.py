@@ -24,7 +24,7 @@ def reply(session: str, number: int, words: str = "hello") -> Event:
 
 
 async def count(database: Database, table: object, *wanted: object) -> int:
-    async with database.turns.connect() as connection:
+    async with database.engine.connect() as connection:
         return await connection.scalar(select(func.count()).select_from(table).where(*wanted)) or 0  # type: ignore[arg-type]
 
 
@@ -47,7 +47,7 @@ async def test_an_event_is_taken_once_and_in_order(database: Database) -> None:
 async def test_concurrent_events_get_places_without_a_tie(database: Database) -> None:
     store = PostgresStore(database)
     assert all(await asyncio.gather(*(store.accept(reply("s", number)) for number in range(20))))
-    async with database.turns.connect() as connection:
+    async with database.engine.connect() as connection:
         places = (await connection.scalars(select(inbox.c.seq).order_by(inbox.c.seq))).all()
         jobs = await connection.scalar(text("SELECT count(*) FROM procrastinate_jobs"))
     assert places == list(range(1, 21))
@@ -58,7 +58,7 @@ async def test_a_refused_duplicate_wakes_nobody(database: Database) -> None:
     store = PostgresStore(database)
     for _ in range(3):
         await store.accept(reply("s", 1))
-    async with database.turns.connect() as connection:
+    async with database.engine.connect() as connection:
         assert await connection.scalar(text("SELECT count(*) FROM procrastinate_jobs")) == 1
 
 
@@ -70,7 +70,7 @@ async def test_of_two_workers_with_the_same_turn_one_commits(database: Database)
     assert snapshot
     turn = Turn(outcome="replied", shows=[{"kind": "say", "text": "once"}])
     results = await asyncio.gather(*(store.commit(snapshot, turn) for _ in range(5)), return_exceptions=True)
-    assert sorted(type(result).__name__ for result in results) == ["LostRace"] * 4 + ["NoneType"]
+    assert sorted(type(result).__name__ for result in results) == ["LostRace"] * 4 + ["bool"]
     assert await count(database, effects) == 1
     stale = await store.next("s")
     assert stale
@@ -92,7 +92,7 @@ async def test_everything_of_a_decision_commits_together(database: Database, tal
     one = talk("whole")
     card = of_kind(await one.say(COMPLETE), "preview")
     await one.approve(card["draft_hash"], by="bob")
-    async with database.turns.connect() as connection:
+    async with database.engine.connect() as connection:
         store = ApprovalStore(connection)
         record = await store.get_approval(one.session_id, card["draft_hash"])
         assert isinstance(record, ApprovalRecord)
@@ -107,23 +107,23 @@ async def test_everything_of_a_decision_commits_together(database: Database, tal
 async def test_a_failure_at_the_end_of_a_commit_leaves_nothing(database: Database, talk: Talks) -> None:
     one = talk("torn")
     card = of_kind(await one.say(COMPLETE), "preview")
-    async with database.turns.begin() as connection:  # the effects, written last, cannot be written
+    async with database.engine.begin() as connection:  # the effects, written last, cannot be written
         await connection.execute(text("ALTER TABLE effects ADD CONSTRAINT broken CHECK (body NOT LIKE '%approved%')"))
     sending = asyncio.create_task(one.approve(card["draft_hash"]))
     await asyncio.sleep(0.5)
     open_cards = previews.c.status == "open"
     assert await count(database, filings) == 0
     assert await count(database, previews, open_cards) == 1
-    async with database.turns.connect() as connection:
+    async with database.engine.connect() as connection:
         assert await ApprovalStore(connection).get_session_approvals(one.session_id) == []
-    async with database.turns.begin() as connection:
+    async with database.engine.begin() as connection:
         await connection.execute(text("ALTER TABLE effects DROP CONSTRAINT broken"))
     assert of_kind(await sending, "decision")["status"] == "approved"
     assert await count(database, tickets) == 1
 
 
 async def test_the_first_decision_stands(database: Database) -> None:
-    async with database.turns.begin() as connection:
+    async with database.engine.begin() as connection:
         store = ApprovalStore(connection)
         assert await store.record_approval("s", "h", "ann", "approved")
         assert not await store.record_approval("s", "h", "bob", "rejected")
@@ -183,11 +183,11 @@ async def test_a_hash_of_another_session_is_not_known_here(talk: Talks) -> None:
 async def test_a_session_whose_checkpoint_cannot_be_read_goes_on(database: Database, talk: Talks, broken: bytes) -> None:
     one = talk("unreadable")
     card = of_kind(await one.say(COMPLETE), "preview")
-    async with database.turns.begin() as connection:
+    async with database.engine.begin() as connection:
         await connection.execute(update(sessions).values(checkpoint=broken))
     changed = of_kind(await one.say("Title: Still here"), "preview")
     assert changed["diff"] == [{"field": "title", "removed": ["Export fails"], "added": ["Still here"]}]
-    async with database.turns.begin() as connection:
+    async with database.engine.begin() as connection:
         await connection.execute(update(sessions).values(checkpoint=broken))
     assert of_kind(await one.approve(card["draft_hash"]), "decision")["status"] == "stale"
     shows = await one.approve(changed["draft_hash"])
@@ -215,7 +215,7 @@ async def test_a_turn_that_fails_is_answered_and_the_next_goes_on(database: Data
     assert failures == 3
     assert "could not process that message. It is kept" in of_kind([shows[0]], "say")["text"]
     assert of_kind(shows, "preview")
-    async with database.turns.connect() as connection:
+    async with database.engine.connect() as connection:
         assert await connection.scalar(select(inbox.c.body).where(inbox.c.outcome == "failed")) == {
             "type": "reply",
             "text": "poison",
@@ -272,11 +272,11 @@ async def test_bytes_that_are_not_the_approved_ones_are_not_filed(database: Data
     shell = make_shell(database)
     await one.store.accept(one.event(Reply(text=COMPLETE, by="ann")))
     await shell.wake(one.session_id, 0)
-    async with database.turns.begin() as connection:
+    async with database.engine.begin() as connection:
         row = (await connection.execute(select(previews))).one()
         await one.store.accept(one.event(Decision(type="approve", draft_hash=row.draft_hash, by="ann")))
     await shell.wake(one.session_id, 0)
-    async with database.turns.begin() as connection:
+    async with database.engine.begin() as connection:
         await connection.execute(update(previews).values(sealed=row.sealed.replace(b"Export", b"Import")))
     await shell.file(one.session_id, row.draft_hash)
     await shell.wake(one.session_id, 0)
@@ -296,7 +296,7 @@ async def test_a_late_or_repeated_outcome_changes_nothing(database: Database, ta
 
 
 async def test_tickets_are_numbered_without_gaps_and_once_for_each_marker(database: Database) -> None:
-    table = PostgresTickets(database.turns)
+    table = PostgresTickets(database.engine)
     sealed = b'{"project":"OPS"}'
     keys = await asyncio.gather(*(table.insert(f"marker-{number % 5}", sealed) for number in range(15)))
     assert sorted(set(keys)) == [f"OPS-{number}" for number in range(1, 6)]
@@ -308,7 +308,7 @@ async def test_tickets_are_numbered_without_gaps_and_once_for_each_marker(databa
 async def test_the_draft_survives_in_the_session(database: Database, talk: Talks) -> None:
     one = talk("draft")
     await one.say(COMPLETE)
-    async with database.turns.connect() as connection:
+    async with database.engine.connect() as connection:
         stored = await connection.scalar(select(sessions.c.draft))
     draft = TicketDraft.model_validate(stored)
     assert (draft.title, draft.acceptance_criteria) == ("Export fails", ["it finishes", "it is logged"])
