@@ -191,6 +191,8 @@ class _Session:
 
     def _clicked(self, click: Decision) -> Card | None:
         named = [card for card in self.cards if click.draft_hash and card.draft_hash.startswith(click.draft_hash)]
+        if len({card.draft_hash for card in named}) > 1:
+            return None
         return next((card for card in reversed(named) if click.preview_id in (None, card.preview_id)), None)
 
     def commit(self, snapshot: Snapshot, turn: Turn) -> None:

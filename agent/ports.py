@@ -88,7 +88,7 @@ class Snapshot:
     checkpoint: bytes | None = None
     open_card: Card | None = None
     clicked: Card | None = None
-    """The card that a click names, whatever became of it."""
+    """The newest card whose hash begins as the click says, whatever became of it; None also if several hashes do."""
     standing: ApprovalRecord | None = None
     """The decision on record for the clicked card's hash."""
     ticket: Ticket | None = None

@@ -16,6 +16,9 @@ from pydantic import BaseModel, Field, model_validator
 FORMAT = 1
 """Version of the payload's form; it is part of the hash, so that a new form never passes for an old one."""
 
+SHORT = 8
+"""How many characters of a hash people see and type."""
+
 
 class Destination(BaseModel):
     """Where tickets go: a tracker's name and the project in it."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from agent.ports import Pending, Snapshot, Verdict
 from agent.protocol import AskRequest, Decision, FilingOutcome, PreviewRequest, Row, from_hitl
-from agent.sealing import FieldChange, diff
+from agent.sealing import SHORT, FieldChange, diff
 
 Show = dict[str, Any]
 """An object with a `kind`: say, question, preview, decision or filed."""
@@ -41,7 +41,7 @@ def decision(row: Row, snapshot: Snapshot, click: Decision, verdict: Verdict) ->
     changes = diff(card.sealed, now.sealed) if card and now and now.preview_id != card.preview_id else []
     filed = f" It is filed as {snapshot.ticket.key}." if snapshot.ticket else ""
     who = standing.approved_by if standing and row.then == "already" else click.by
-    where = f"The open card is {now.draft_hash[:8]}." if now else "No card is open now."
+    where = f"The open card is {now.draft_hash[:SHORT]}." if now else "No card is open now."
     named = f"No card {click.draft_hash} was shown in this session" if click.draft_hash else "No card was shown here yet"
     texts = {
         "forbidden": f"{click.by} may not decide here: {verdict.why}",

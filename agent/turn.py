@@ -25,6 +25,7 @@ from agent.protocol import (
     from_hitl,
     judge,
 )
+from agent.sealing import SHORT
 from agent.state import Approval, State, to_message
 
 STRICT = "__pregel_strict_resume"
@@ -55,6 +56,9 @@ class Turns:
 
     async def _click(self, snapshot: Snapshot, click: Decision, verdict: Verdict) -> Turn:
         card, standing = snapshot.clicked, snapshot.standing
+        if card and click.draft_hash not in (card.draft_hash, card.draft_hash[:SHORT]):
+            card, standing = None, None  # a click must name its card, by the short hash that it shows or by the whole
+            snapshot = replace(snapshot, clicked=None, standing=None, ticket=None)
         row = judge(
             Click(
                 act=click.type,

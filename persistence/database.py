@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow, dict_row
@@ -34,8 +35,8 @@ async def open_database(dsn: str, *, concurrency: int = 4) -> AsyncIterator[Data
 
     `concurrency` is how many turns may run at once in this process; the pools follow it.
     """
-    url = dsn.replace("postgres://", "postgresql://", 1).replace("postgresql://", "postgresql+psycopg://", 1)
-    engine = create_async_engine(url, pool_size=concurrency, max_overflow=0)
+    connect = partial(AsyncConnection.connect, dsn)  # libpq reads the URL, as it does for the pools
+    engine = create_async_engine("postgresql+psycopg://", async_creator=connect, pool_size=concurrency, max_overflow=0)
     ingest, turns = _pool(dsn, max(2, concurrency // 2)), _pool(dsn, concurrency)
     queue = Queue(dsn, concurrency=concurrency)
     try:

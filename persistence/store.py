@@ -121,9 +121,11 @@ class PostgresStore:
         ]
         if click.preview_id:
             named.append(previews.c.preview_id == click.preview_id)
-        newest = select(previews).where(*named).order_by(previews.c.version.desc(), previews.c.at.desc()).limit(1)
-        if (row := (await connection.execute(newest)).first()) is None:
+        hashes = (await connection.scalars(select(previews.c.draft_hash).where(*named).distinct().limit(2))).all()
+        if len(hashes) != 1:  # a short hash that two tickets share names neither
             return {}
+        newest = select(previews).where(*named).order_by(previews.c.at.desc()).limit(1)
+        row = (await connection.execute(newest)).one()
         standing = await ApprovalStore(connection).get_approval(session_id, row.draft_hash)
         filed = select(filings.c.key, filings.c.url).where(
             filings.c.session_id == session_id, filings.c.draft_hash == row.draft_hash, filings.c.status == "filed"

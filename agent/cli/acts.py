@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from agent.draft import LISTS, Operation
+from agent.draft import LISTS, Operation, clean
 from agent.protocol import Decision, Reply
 
 LINE_LIMIT = 1_000_000
@@ -41,7 +41,7 @@ def parse(line: str, speaker: str) -> Reply | Decision | Say | Quit:
                 return Say(f"{rest[:70]!r} is no hash: give the 8 characters that the card shows, or all 64.")
             return Decision(type="approve", draft_hash=rest.lower() or None, by=speaker)
         case "/reject":
-            return Decision(type="reject", reason=rest, by=speaker)
+            return Decision(type="reject", reason=clean(rest)[0], by=speaker)
         case "/edit":
             return _edit(line, rest, speaker)
         case "/show":
@@ -50,7 +50,9 @@ def parse(line: str, speaker: str) -> Reply | Decision | Say | Quit:
             return Say(HELP)
         case "/quit":
             return Quit()
-    return Say(f"There is no {act[:40]}: use /approve, /reject, /edit, /show, /help or /quit (a text may start with a space).")
+    return Say(
+        f"There is no {clean(act)[0][:40]}: use /approve, /reject, /edit, /show, /help, /quit, or a space before text."
+    )
 
 
 def _edit(line: str, rest: str, speaker: str) -> Reply | Say:

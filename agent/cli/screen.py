@@ -12,6 +12,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from agent.sealing import SHORT
+
 LABELS = {"title": "Title", "type": "Type", "epic_id": "Epic"}
 BODY_ORDER = (
     "problem",
@@ -105,7 +107,7 @@ def card(preview: Mapping[str, Any]) -> RenderableType:
     if preview["diff"]:
         parts += [Text("Changed since the last card", style="bold"), *_changes(preview["diff"]), Text()]
     parts += [Text(f"Left open: {_label(field)}", style="yellow") for field in preview.get("unanswered", [])]
-    short = preview["draft_hash"][:8]
+    short = preview["draft_hash"][:SHORT]
     parts.append(Text(f"/approve {short}   /reject   /edit field=value   or say what to change", style="cyan"))
     where = f"{sealed['tracker']} · {sealed['project']} · {sealed['type']}"
     return Panel(

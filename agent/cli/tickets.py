@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.cli import Usage, wiring
+from agent.sealing import SHORT
 from persistence.tickets import PostgresTickets, StoredTicket
 
 
@@ -28,7 +29,7 @@ def list_all(*, as_json: bool) -> int:
     for ticket in tickets:
         sealed = json.loads(ticket.sealed)
         filed_at = f"{ticket.filed_at.astimezone():%Y-%m-%d %H:%M}"
-        cells = (ticket.key, sealed["title"], sealed["type"], ticket.draft_hash[:8], filed_at)
+        cells = (ticket.key, sealed["title"], sealed["type"], ticket.draft_hash[:SHORT], filed_at)
         table.add_row(*(Text(cell) for cell in cells))
     Console(highlight=False).print(table)
     return 0

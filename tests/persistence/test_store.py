@@ -313,3 +313,21 @@ async def test_the_draft_survives_in_the_session(database: Database, talk: Talks
     draft = TicketDraft.model_validate(stored)
     assert (draft.title, draft.acceptance_criteria) == ("Export fails", ["it finishes", "it is logged"])
     assert {evidence.author for evidence in draft.evidence} == {"ann"}
+
+
+async def test_a_short_hash_that_two_cards_share_names_neither(database: Database, talk: Talks) -> None:
+    one = talk("collision")
+    old = of_kind(await one.say(COMPLETE), "preview")
+    new = of_kind(await one.say("Title: Other"), "preview")
+    twin = new["draft_hash"][:8] + old["draft_hash"][8:]
+    async with database.engine.begin() as connection:
+        await connection.execute(update(previews).where(previews.c.status == "superseded").values(draft_hash=twin))
+    assert of_kind(await one.approve(new["draft_hash"][:8]), "decision")["status"] == "refused"
+    assert of_kind(await one.approve(new["draft_hash"]), "decision")["status"] == "approved"
+
+
+@pytest.mark.parametrize("length", [1, 7, 9, 63])
+async def test_a_hash_of_another_length_names_no_card(talk: Talks, length: int) -> None:
+    one = talk("length")
+    card = of_kind(await one.say(COMPLETE), "preview")
+    assert of_kind(await one.approve(card["draft_hash"][:length]), "decision")["status"] == "refused"
