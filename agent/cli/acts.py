@@ -50,9 +50,7 @@ def parse(line: str, speaker: str) -> Reply | Decision | Say | Quit:
             return Say(HELP)
         case "/quit":
             return Quit()
-    return Say(
-        f"There is no {clean(act)[0][:40]}: use /approve, /reject, /edit, /show, /help, /quit, or a space before text."
-    )
+    return Say(f"There is no {clean(act)[0][:40]}: use /approve, /reject, /edit, /show, /help, /quit, or a space before text.")
 
 
 def _edit(line: str, rest: str, speaker: str) -> Reply | Say:
