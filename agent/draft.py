@@ -81,6 +81,8 @@ class TicketDraft(BaseModel):
     epic_id: str = ""
     custom: dict[str, str] = Field(default_factory=dict)
     evidence: list[Evidence] = Field(default_factory=list)
+    skipped: list[str] = Field(default_factory=list)
+    """Fields that people left open on purpose."""
     version: int = 0
 
     def missing(self) -> list[str]:
@@ -93,8 +95,8 @@ class TicketDraft(BaseModel):
         return [constraint.key for constraint in self.constraints if constraint.status == "conflict"]
 
     def content(self) -> dict[str, Any]:
-        """Everything that a tracker could be sent: the draft without evidence and counters."""
-        return self.model_dump(exclude={"evidence", "version"})
+        """Everything that a tracker could be sent: the draft without what is only known about it."""
+        return self.model_dump(exclude={"evidence", "skipped", "version"})
 
 
 def apply(draft: TicketDraft, operations: Sequence[Operation], sources: Mapping[str, Source]) -> tuple[TicketDraft, list[str]]:
@@ -105,11 +107,10 @@ def apply(draft: TicketDraft, operations: Sequence[Operation], sources: Mapping[
     after, problems = draft.model_copy(deep=True), []
     for operation in operations:
         try:
-            if operation.op != "skip":
-                _change(after, operation, sources.get(operation.message))
+            _change(after, operation, sources.get(operation.message))
         except DraftError as error:
             problems.append(str(error))
-    if after.content() == draft.content():
+    if after.content() == draft.content() and after.skipped == draft.skipped:
         return draft, problems
     after.version += 1
     return TicketDraft.model_validate(after.model_dump()), problems
@@ -119,6 +120,9 @@ def _change(draft: TicketDraft, operation: Operation, source: Source | None) -> 
     field, values = operation.field, [tidy for value in operation.value if (tidy := clean(value)[0].strip())]
     if field not in FIELDS and not (field.startswith(CUSTOM) and len(field) > len(CUSTOM)):
         raise DraftError(f"There is no field {field!r}: use one of {', '.join(FIELDS)}, or {CUSTOM}NAME.")
+    if operation.op == "skip":
+        draft.skipped = sorted({*draft.skipped, field})
+        return
     if field not in LISTS:
         if operation.op != "set" or len(values) > 1:
             raise DraftError(f"The field {field} holds one text: set it.")
@@ -134,6 +138,7 @@ def _change(draft: TicketDraft, operation: Operation, source: Source | None) -> 
         elif operation.op == "remove":
             kept = [item for item in before if item not in items]
         setattr(draft, field, kept)
+    draft.skipped = [one for one in draft.skipped if one != field]
     if operation.op != "add":
         gone = values if operation.op == "remove" else None
         draft.evidence = [e for e in draft.evidence if e.field != field or (gone is not None and e.quote not in gone)]

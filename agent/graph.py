@@ -16,7 +16,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.prebuilt import ToolNode
 from pydantic import ValidationError
 
-from agent.draft import TEXT_LIMIT, Operation, TicketDraft, apply, clean, first_line
+from agent.draft import TEXT_LIMIT, TicketDraft, apply, clean, first_line
 from agent.listening import record, request_for, sources_for
 from agent.ports import Renderer
 from agent.protocol import (
@@ -137,9 +137,9 @@ class _Nodes:
             )
             text = text[:200] + " …"
         elif reply.edits:
-            update |= _applied(state, reply.edits, reply.model_copy(update={"text": text}), said)
-            if update["draft"] is state.draft and not said:
-                said.append(AS_IT_WAS)
+            sources = sources_for([], reply.model_copy(update={"text": text}))
+            update["draft"], problems = apply(state.draft, reply.edits, sources)
+            said += problems or ([AS_IT_WAS] if update["draft"] is state.draft else [])
         elif reply.show or text.strip().lower() == "show":
             update["show"] = True
         elif not text.strip():
@@ -156,13 +156,17 @@ class _Nodes:
         answer = await self._model.ainvoke(request)
         if answer.text:
             said.append(str(answer.text))
-        operations = []
+        draft, sources = state.draft, sources_for(state.messages, reply)
         for call in answer.tool_calls:
+            if call["name"] != update_draft.name:
+                continue  # a model has no other tool, whatever it calls for
             try:
-                operations += [Operation.model_validate(one) for one in call["args"].get("operations", [])]
-            except (ValidationError, AttributeError, TypeError):
+                given = {"operations": call["args"].get("operations"), "draft": draft, "sources": sources}
+                draft, problems = update_draft.invoke(given)
+                said += problems
+            except ValidationError:
                 said.append("Part of that could not be read as a change to the draft; say it again in other words.")
-        return {**_applied(state, operations, reply, said), "calls": [record(request, answer, reply.event_id)]}
+        return {"draft": draft, "calls": [record(request, answer, reply.event_id)]}
 
     async def decide(self, state: State) -> dict[str, Any]:
         """Says by the rows of `agent.protocol.DECISIONS` what is next; the only way to a gate."""
@@ -213,7 +217,7 @@ class _Nodes:
         open_ones = [
             question
             for question in conflicts + missing
-            if question.field not in state.skipped and state.asked.get(question.field, 0) <= RE_ASKS
+            if question.field not in state.draft.skipped and state.asked.get(question.field, 0) <= RE_ASKS
         ]
         return open_ones[: self._listener.questions]
 
@@ -237,15 +241,6 @@ def _start_of_next(state: State, reply: Reply) -> str | None:
     if word.lower().rstrip(":.!,") != "new":
         return None
     return "\n".join([*(parked.text for parked in state.parked), rest]).strip()
-
-
-def _applied(state: State, operations: list[Operation], reply: Reply, said: list[str]) -> dict[str, Any]:
-    """The state's fields after the operations; what could not be applied is said."""
-    sources = sources_for(state.messages, reply)
-    draft, problems = apply(state.draft, operations, sources)
-    said += problems
-    skipped = {*state.skipped, *(one.field for one in operations if one.op == "skip")}
-    return {"draft": draft, "skipped": sorted(field for field in skipped if not getattr(draft, field, None))}
 
 
 def _titled(draft: TicketDraft) -> TicketDraft:

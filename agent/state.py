@@ -57,8 +57,6 @@ class State(BaseModel):
     """What was asked last and is not answered yet."""
     asked: dict[str, int] = Field(default_factory=dict)
     """How often each missing field was asked for."""
-    skipped: list[str] = Field(default_factory=list)
-    """Fields that people left open on purpose."""
     preview: PreviewRequest | None = None
     """The card shown last, open or not."""
     rejected_hash: str = ""

@@ -21,7 +21,14 @@ def test_a_change_is_counted_and_leaves_the_old_draft_alone() -> None:
 def test_no_change_gives_the_same_object() -> None:
     draft, _ = change(TicketDraft(), Operation(field="title", value=["Export fails"]))
     assert change(draft, Operation(field="title", value=["Export fails"]))[0] is draft
+
+
+def test_a_skipped_field_is_known_until_it_is_filled() -> None:
+    draft, _ = change(TicketDraft(), Operation(op="skip", field="problem"))
+    assert draft.skipped == ["problem"]
     assert change(draft, Operation(op="skip", field="problem"))[0] is draft
+    draft, _ = change(draft, Operation(field="problem", value=["It fails."]))
+    assert draft.skipped == []
 
 
 def test_evidence_says_where_the_value_stands_in_whose_message() -> None:

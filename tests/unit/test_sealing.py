@@ -75,7 +75,9 @@ def test_where_it_goes_is_in_the_hash(destination: Destination) -> None:
 
 
 def test_what_is_not_filed_is_not_in_the_hash() -> None:
-    noted = DRAFT.model_copy(update={"evidence": [Evidence(field="title", quote="x", author="ann")], "version": 9})
+    noted = DRAFT.model_copy(
+        update={"evidence": [Evidence(field="title", quote="x", author="ann")], "version": 9, "skipped": ["risks"]}
+    )
     assert hash_of(noted) == hash_of(DRAFT)
     decomposed = DRAFT.model_copy(update={"custom": {"team": unicodedata.normalize("NFD", "blüe")}})
     composed = DRAFT.model_copy(update={"custom": {"team": unicodedata.normalize("NFC", "blüe")}})

@@ -1,0 +1,50 @@
+"""The docs name what is there, and their pictures are the program's."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from agent.cli import main
+from agent.studio import graph
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_picture_of_the_graph_is_the_graph() -> None:
+    assert (ROOT / "docs" / "graph.mmd").read_text() == graph.get_graph().draw_mermaid(), "run scripts/pictures.py"
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/architecture.md", "docs/performance.md"])
+def test_links_lead_somewhere(document: str) -> None:
+    path = ROOT / document
+    for link in re.findall(r"\]\(([^)#]+)\)", path.read_text()):
+        assert (path.parent / link).exists(), link
+
+
+def test_each_promise_names_tests_that_exist() -> None:
+    named = re.findall(r"\[`(test_\w+)`\]\(([^)]+)\)", README)
+    assert len(named) >= 8
+    for test, file in named:
+        assert re.search(rf"def {test}\(", (ROOT / file).read_text()), test
+
+
+def test_files_of_the_architecture_exist() -> None:
+    for file in re.findall(r"`((?:agent|skills|persistence)/[\w/]+\.py)`", (ROOT / "docs" / "architecture.md").read_text()):
+        assert (ROOT / file).exists(), file
+
+
+@pytest.mark.parametrize("words", [["--help"], ["chat", "--help"], ["tickets", "--help"], ["--version"]])
+def test_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 0
+    assert "signoff" in capsys.readouterr().out
+
+
+def test_nothing_committed_names_a_registry_or_an_address_to_install_from() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    for file in [one for one in tracked if one.startswith("requirements")]:
+        assert not re.search(r"https?://|--(extra-)?index-url|--find-links", (ROOT / file).read_text()), file
