@@ -95,7 +95,8 @@ def load(path: Path) -> Conversation:
                 value["kind"]
                 steps[-1].shows.append(value)
         except (ValueError, KeyError, TypeError, IndexError, ValidationError) as error:
-            what = str(error).partition("\n")[0]
+            told = isinstance(error, ValueError) and not isinstance(error, ValidationError)
+            what = str(error) if told else "it is no line of a conversation"
             raise BadConversation(
                 f"{path}, line {number} cannot be read ({what}): export it again, or mend the line."
             ) from None

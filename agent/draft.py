@@ -1,5 +1,6 @@
 """The draft of a ticket, and the one way it changes: operations that name a field, a value and whose words say so."""
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -18,6 +19,9 @@ LISTS = ("acceptance_criteria", "constraints", "dependencies", "risks", "open_qu
 FIELDS = (*TEXTS, *LISTS)
 CUSTOM = "custom."
 """A custom field is named `custom.NAME`."""
+
+
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 
 
 class DraftError(ValueError):
@@ -183,12 +187,15 @@ def first_line(text: str) -> str:
 def clean(text: str) -> tuple[str, int]:
     """The text in NFC without what a reader cannot see, and how many characters were taken out.
 
-    Out go control characters (but newline and tab), bidi controls, invisible separators, tags and lone surrogates: they
+    Out go a terminal's escape sequences, control characters (but newline and tab), bidi controls, invisible separators, tags and lone surrogates: they
     make a card show other than what is filed. Line ends become `\\n`; joiners that scripts and emoji need stay.
     """
+    before = len(text)
+    text = _ESCAPES.sub("", text)
+    seen = len(text)
     text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\u2028", "\n").replace("\u2029", "\n")
     kept = "".join(character for character in text if not _invisible(character))
-    return unicodedata.normalize("NFC", kept), len(text) - len(kept)
+    return unicodedata.normalize("NFC", kept), before - seen + len(text) - len(kept)
 
 
 def _invisible(character: str) -> bool:

@@ -237,10 +237,10 @@ class _Nodes:
 
 def _start_of_next(state: State, reply: Reply) -> str | None:
     """What the next ticket starts with, if the reply asks for one with *new*."""
-    word, _, rest = reply.text.strip().partition(" ")
+    word, *rest = reply.text.split(maxsplit=1) or [""]
     if word.lower().rstrip(":.!,") != "new":
         return None
-    return "\n".join([*(parked.text for parked in state.parked), rest]).strip()
+    return "\n".join([*(parked.text for parked in state.parked), *rest]).strip()
 
 
 def _titled(draft: TicketDraft) -> TicketDraft:

@@ -162,4 +162,4 @@ def _items(field: str, text: str) -> list[str]:
         return [item.strip() for item in re.split(r"[,\n]", _BULLET.sub("", text)) if item.strip()]
     if _BULLET.match(text):
         return [item.strip() for item in _BULLET.split(text) if item.strip()]
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    return [item for line in text.splitlines() if (item := _BULLET.sub("", line).strip())]

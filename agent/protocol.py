@@ -10,9 +10,9 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from agent.draft import FIELDS, Operation
 from agent.sealing import FieldChange, SealedTicket
@@ -124,6 +124,12 @@ class FilingOutcome(BaseModel):
     url: str = ""
     reason: str = ""
     event_id: str = ""
+
+    @model_validator(mode="after")
+    def _filed_as(self) -> Self:
+        if self.status == "filed" and not self.key:
+            raise ValueError("a filed ticket has a key")
+        return self
 
 
 class Unreadable(BaseModel):

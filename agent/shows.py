@@ -15,13 +15,13 @@ def say(text: str) -> Show:
     return {"kind": "say", "text": text}
 
 
-def waiting(session_id: str, pending: Pending | None) -> list[Show]:
-    """What a session waits for: its questions or its card."""
+def waiting(session_id: str, pending: Pending | None, by: str = "") -> list[Show]:
+    """What a session waits for: its questions or its card, and whose act led to that card."""
     match from_hitl(pending.request) if pending else None:
         case AskRequest() as request:
             return [{"kind": "question", "questions": [question.model_dump() for question in request.questions]}]
         case PreviewRequest() as request:
-            return [{"kind": "preview", "session_id": session_id, **request.model_dump(mode="json")}]
+            return [{"kind": "preview", "session_id": session_id, **request.model_dump(mode="json"), "by": by}]
     return []
 
 

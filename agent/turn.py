@@ -121,7 +121,7 @@ def _after(
     if isinstance(request, PreviewRequest) and not same:
         new_card = Card.model_validate(request.model_dump(include={"preview_id", "draft_hash", "sealed", "version"}))
     if state.show or not same:
-        shown += shows.waiting(event.session_id, pending)
+        shown += shows.waiting(event.session_id, pending, getattr(answer, "by", ""))
     if before and not same:
         closed = (before.preview_id, _fate(answer, request))
     decision = None

@@ -7,6 +7,8 @@ from agent.protocol import FileRequest, FilingOutcome, Reply
 from agent.state import State
 from skills.gate import Gate, answered, wait_for_answer
 
+APPROVED = "The ticket is approved already; what is awaited is the outcome of its filing."
+
 
 @tool
 async def file_ticket(preview_id: str, draft_hash: str, approved_by: str, runtime: ToolRuntime[None, State]) -> Gate:
@@ -16,4 +18,4 @@ async def file_ticket(preview_id: str, draft_hash: str, approved_by: str, runtim
         return answered(runtime, answer, outcome=answer)
     if isinstance(answer, Reply):
         return answered(runtime, answer, parked=[*runtime.state.parked, answer])
-    return answered(runtime, answer)
+    return answered(runtime, answer, say=APPROVED)

@@ -13,6 +13,8 @@ from agent.sealing import Destination, FieldChange, seal
 from agent.state import Approval, State
 from skills.gate import Gate, answered, wait_for_answer
 
+NOT_THIS_CARD = "Nothing was decided: that answer was not about the card that is open now."
+
 
 class PreviewResult(BaseModel):
     """What a preview came to: a judgement, or a reply that goes on to change the draft."""
@@ -57,4 +59,4 @@ async def preview_ticket(
         return answered(runtime, answer, result, approval=approval)
     if result.status == "rejected":
         return answered(runtime, answer, result, rejected_hash=draft_hash)
-    return answered(runtime, answer, result)
+    return answered(runtime, answer, result, "" if result.status == "reply" else NOT_THIS_CARD)

@@ -1,9 +1,11 @@
 """The command line: the one place that knows every room. Each command is imported only when it is run."""
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Any
 
 
@@ -13,17 +15,33 @@ class Usage(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs `signoff`; gives the exit status: 0, 2 if the command cannot go on, 1 if a replay differs, 130 for Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a narrow encoding shows a mark, and ends nothing
     options = _parser().parse_args(arguments)
     try:
-        return _run(options)
+        status = _run(options)
+        if sys.stdout:
+            sys.stdout.flush()
+        return status
     except Usage as error:
         print(f"signoff: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # the reader has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()
         return 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _give_up_output()
+        print("signoff: What it prints cannot be written, the disk is full: make room, and continue.", file=sys.stderr)
+        return 2
+
+
+def _give_up_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -73,8 +91,8 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("key", metavar="KEY")
 
     export = commands.add_parser("export", help="write a conversation to standard output, for replay")
-    export.add_argument("session", metavar="SESSION")
+    export.add_argument("session", metavar="SESSION", help="the name given to chat by --session")
 
     replay = commands.add_parser("replay", help="run exported conversations through today's graph, and show what differs")
-    replay.add_argument("files", metavar="FILE", nargs="+")
+    replay.add_argument("files", metavar="FILE", nargs="+", help="a file that export wrote")
     return parser

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from agent.draft import LISTS, Operation, clean
+from agent.draft import CUSTOM, FIELDS, LISTS, Operation, clean
 from agent.protocol import Decision, Reply
 
 LINE_LIMIT = 1_000_000
@@ -11,7 +11,8 @@ LINE_LIMIT = 1_000_000
 
 HELP = (
     "Type what the ticket is about. /approve [HASH] files the card shown last, or the one with that hash; /reject [reason] "
-    "discards it; /edit field=value changes a field (\\n between the items of a list); /show shows the card; /quit ends."
+    "discards it; /edit field=value changes a field (\\n between the items of a list); /show shows the card; /quit ends. Fields: "
+    f"{', '.join(FIELDS)}, {CUSTOM}NAME."
 )
 
 

@@ -35,8 +35,10 @@ NAME_LIMIT = 100
 
 def run(*, session: str | None, speaker: str | None, as_json: bool) -> int:
     """Holds the conversation until its input ends or it is left; gives the exit status."""
-    name = _name("--session", secrets.token_hex(4) if session is None else session)
+    name = _name("--session", secrets.token_hex(4) if session is None else session.removeprefix("terminal:"))
     speaker = _name("--as", getpass.getuser() if speaker is None else speaker)
+    if sys.stdin is None or sys.stdout is None:
+        raise Usage("chat needs standard input and output: open both.")
     people = sys.stdin.isatty() and sys.stdout.isatty() and not as_json
     screen: Screen = JsonScreen() if as_json else RichScreen()
     with ExitStack() as stack:
@@ -79,21 +81,26 @@ class _Chat:
             self._worker = asyncio.create_task(_work(database))
             stack.push_async_callback(_stopped, self._worker)
             await self._come_back()
-            lines = self._typed() if self._people else _piped()
-            async for line in lines:
-                act = parse(line, self._speaker)
-                if isinstance(act, Quit):
-                    break
-                if isinstance(act, Say):
-                    self._screen.show(shows.say(act.text))
-                    continue
-                await self._send(act)
-                await self._settle()
+            await self._converse(self._typed() if self._people else _piped())
+            if self._people:
+                self._screen.show(shows.say(f"To continue: signoff chat --session {self._name}"))
 
-    async def _send(self, act: Reply | Decision) -> None:
-        if isinstance(act, Decision) and act.draft_hash is None and self._card:
-            named = {name: self._card[name] for name in ("draft_hash", "preview_id")}
-            act = act.model_copy(update=named)
+    async def _converse(self, lines: AsyncIterator[str]) -> None:
+        card = self._card  # what this terminal showed before the line was begun, whatever came up meanwhile
+        async for line in lines:
+            act = parse(line, self._speaker)
+            if isinstance(act, Quit):
+                return
+            if isinstance(act, Say):
+                self._screen.show(shows.say(act.text))
+            else:
+                await self._send(act, card)
+                await self._settle()
+            card = self._card
+
+    async def _send(self, act: Reply | Decision, card: Mapping[str, Any] | None) -> None:
+        if isinstance(act, Decision) and act.draft_hash is None and card:
+            act = act.model_copy(update={name: card[name] for name in ("draft_hash", "preview_id")})
         event_id = f"{self._feed.origin}:{next(self._numbers)}"
         await self._store.accept(Event(event_id=event_id, session_id=self._session_id, origin=self._feed.origin, answer=act))
 
@@ -128,18 +135,19 @@ class _Chat:
         if await self._settle() & {"question", "preview", "filed"}:
             return
         standing = await self._feed.standing()
-        for show in shows.waiting(self._session_id, standing.pending):
-            self._show(show)
+        waiting = shows.waiting(self._session_id, standing.pending)
         if standing.pending is None and standing.filed:
-            self._show(standing.filed)
+            waiting = [standing.filed]
+        if not waiting and self._people:
+            waiting = [shows.say(WELCOME)]
+        for show in waiting:
+            self._show(show)
 
     async def _typed(self) -> AsyncIterator[str]:
         """What a person types; a pasted block is one message. Meanwhile others' doings appear above the prompt."""
         from agent.cli.typing import Prompt
 
         prompt = Prompt(self._speaker, self._name)
-        if self._card is None:
-            self._screen.show(shows.say(WELCOME))
         while True:
             watching = asyncio.create_task(self._watch())
             try:
@@ -150,7 +158,6 @@ class _Chat:
                 break
             if line.strip():
                 yield line.replace("\\n", "\n") if line.startswith("/") else line
-        self._screen.show(shows.say(f"To continue: signoff chat --session {self._name}"))
 
     async def _watch(self) -> None:
         while True:

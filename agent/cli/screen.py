@@ -106,12 +106,14 @@ def card(preview: Mapping[str, Any]) -> RenderableType:
         parts.append(Padding(facts, (0, 0, 1, 0)))
     if preview["diff"]:
         parts += [Text("Changed since the last card", style="bold"), *_changes(preview["diff"]), Text()]
-    parts += [Text(f"Left open: {_label(field)}", style="yellow") for field in preview.get("unanswered", [])]
+    if left := preview.get("unanswered"):
+        parts += [Text(f"Left open: {', '.join(map(_label, left))}", style="yellow"), Text()]
     short = preview["draft_hash"][:SHORT]
     parts.append(Text(f"/approve {short}   /reject   /edit field=value   or say what to change", style="cyan"))
+    by = f" by {preview['by']}" if preview.get("by") else ""
     where = f"{sealed['tracker']} · {sealed['project']} · {sealed['type']}"
     return Panel(
-        Group(*parts), title=Text(where), subtitle=Text(f"version {preview['version']} · {short}"),
+        Group(*parts), title=Text(where), subtitle=Text(f"version {preview['version']}{by} · {short}"),
         title_align="left", subtitle_align="right", border_style="cyan", padding=(1, 2),
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from agent.cli import Usage, wiring
@@ -25,7 +25,8 @@ def list_all(*, as_json: bool) -> int:
     if not tickets:
         print("No ticket is filed yet: start one with signoff chat.")
         return 0
-    table = Table("Key", "Title", "Type", "Hash", "Filed", box=None, header_style="dim", padding=(0, 2, 0, 0))
+    filed = Column("Filed", no_wrap=True)
+    table = Table("Key", "Title", "Type", "Hash", filed, box=None, header_style="dim", padding=(0, 2, 0, 0))
     for ticket in tickets:
         sealed = json.loads(ticket.sealed)
         filed_at = f"{ticket.filed_at.astimezone():%Y-%m-%d %H:%M}"

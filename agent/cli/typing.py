@@ -23,11 +23,13 @@ class Prompt:
         )
 
     async def line(self) -> str | None:
-        """The next line; None at the end of input or on Ctrl-C."""
+        """The next line, empty if it was dropped by Ctrl-C; None at the end of input (Ctrl-D)."""
         try:
             with patch_stdout(raw=True):
                 return await self._session.prompt_async(self._label, bottom_toolbar=self._toolbar)
-        except (EOFError, KeyboardInterrupt):
+        except KeyboardInterrupt:
+            return ""
+        except EOFError:
             return None
 
 

@@ -41,6 +41,8 @@ async def database(dsn: str) -> AsyncIterator["Database"]:
     try:
         with psycopg.connect(dsn, connect_timeout=10):
             pass
+    except psycopg.ProgrammingError:  # its text would repeat parts of the URL, which may hold a password
+        raise Usage("DATABASE_URL is no valid URL: mend it (special characters are percent-encoded), or unset it.") from None
     except psycopg.Error as error:
         raise Usage(f"The database cannot be reached ({first_line(error)}): check DATABASE_URL, or unset it.") from None
     async with open_database(dsn) as opened:

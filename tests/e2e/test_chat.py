@@ -150,6 +150,7 @@ def test_a_command_that_cannot_go_on_says_why_and_exits_with_2(
         ("postgresql://127.0.0.1:1/none", "The database cannot be reached"),
         ("mysql://localhost/x", "DATABASE_URL must start with postgresql://"),
         ("postgresql://localhost:notaport/x", "The database cannot be reached"),
+        ("postgresql://user:pa ss@localhost/x", "DATABASE_URL is no valid URL"),
     ],
 )
 @pytest.mark.parametrize("command", [("chat", "--json"), ("tickets",), ("export", "x")])

@@ -62,6 +62,10 @@ class Thread:
         """The state."""
         return (await self._client.threads.get_state(self._id))["values"]  # type: ignore[return-value]
 
+    async def said(self) -> list[str]:
+        """What the agent said."""
+        return [one["content"] for one in (await self.values())["messages"] if one["type"] == "ai" and one["content"]]
+
     async def _run(self, **what: Any) -> dict[str, Any] | None:
         """What the thread waits for now: a request in the form that interfaces display."""
         await self._client.runs.wait(self._id, "signoff", **what)
@@ -117,8 +121,10 @@ async def test_a_ticket_in_studio(studio: LangGraphClient, interface: str) -> No
     unreadable = await thread.answer({"type": "nonsense"})
     assert unreadable
     assert unreadable["args"] == second["args"]
+    assert "could not be read" in (await thread.said())[-1]
     stale = await thread.answer({"type": "approve", "draft_hash": first["args"]["draft_hash"]})
     assert name_of(stale) == "preview_ticket"
+    assert "Nothing was decided" in (await thread.said())[-1]
     assert name_of(await thread.answer(spelled["reject"])) == "ask_user"
     third = await thread.answer(spelled["respond"]("Title: Third"))
     assert third

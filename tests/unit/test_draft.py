@@ -98,7 +98,7 @@ def test_missing_depends_on_the_type() -> None:
 
 
 def test_clean_takes_out_what_nobody_sees_and_keeps_the_rest() -> None:
-    assert clean("a\u202eb\x00\u200bc\x1b[31m\ud800\U000e0041") == ("abc[31m", 6)
+    assert clean("a\u202eb\x00\u200bc\x1b[31md\x1b]8;;http://x\x07e\x1b\ud800\U000e0041") == ("abcde", 25)
     assert clean("l1\r\nl2\rl3\u2028l4\tx") == ("l1\nl2\nl3\nl4\tx", 0)
     assert clean("e\u0301") == ("é", 0)
     for text in ("👩\u200d💻", "می\u200cخواهم", "äöü 日本語 🇩🇪"):
