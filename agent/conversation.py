@@ -17,7 +17,6 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import BaseModel, Field, ValidationError
 
 from agent.checkpoint import TurnSaver
-from agent.draft import TicketDraft
 from agent.graph import Listener, build
 from agent.interview import GuidedInterview
 from agent.ports import ApprovalRecord, Card, Event, ModelCall, Pending, Renderer, Snapshot, Ticket, Turn, Verdict
@@ -94,7 +93,7 @@ def load(path: Path) -> Conversation:
             else:
                 value["kind"]
                 steps[-1].shows.append(value)
-        except (ValueError, KeyError, TypeError, IndexError, ValidationError) as error:
+        except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
             told = isinstance(error, ValueError) and not isinstance(error, ValidationError)
             what = str(error) if told else "it is no line of a conversation"
             raise BadConversation(
@@ -116,10 +115,12 @@ class Difference:
 
 async def run(conversation: Conversation, tracker: Renderer) -> AsyncIterator[tuple[Step, list[dict[str, Any]]]]:
     """Runs the conversation's events through today's graph; gives each with what it shows."""
-    listener = Listener(_Recorded(answers=conversation.steps), conversation.head.questions)
+    recorded = _Recorded()
+    listener = Listener(recorded, conversation.head.questions)
     turns = Turns(build(listener, tracker, conversation.head.destination, TurnSaver()))
     session = _Session()
     for step in conversation.steps:
+        recorded.answers = [AIMessage.model_validate(call.answer) for call in step.calls]
         snapshot = session.snapshot(step.event)
         turn = await turns.take(snapshot, step.verdict)
         session.commit(snapshot, turn)
@@ -146,9 +147,9 @@ def _first_difference(step: int, recorded: Sequence[dict[str, Any]], today: Sequ
 
 
 class _Recorded(GuidedInterview):
-    """Answers as the model did; an event without a record is read by the guided interview."""
+    """Answers as the model did at this event; without a record the guided interview reads it."""
 
-    answers: list[Step]
+    answers: list[AIMessage] = Field(default_factory=list)
 
     def _generate(
         self,
@@ -157,11 +158,9 @@ class _Recorded(GuidedInterview):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        event_id = json.loads(str(messages[-1].content))["new"]["id"]
-        recorded = [call for step in self.answers if step.event.event_id == event_id for call in step.calls]
-        if not recorded:
+        if not self.answers:
             return super()._generate(messages, stop, run_manager, **kwargs)
-        return ChatResult(generations=[ChatGeneration(message=AIMessage.model_validate(recorded[0].answer))])
+        return ChatResult(generations=[ChatGeneration(message=self.answers.pop(0))])
 
 
 @dataclass
@@ -169,7 +168,7 @@ class _Session:
     """One session in memory: what the database keeps of it, as far as turns go by it."""
 
     turn: int = 0
-    draft: TicketDraft = field(default_factory=TicketDraft)
+    state: dict[str, Any] = field(default_factory=dict)
     pending: Pending | None = None
     checkpoint: bytes | None = None
     cards: list[Card] = field(default_factory=list)
@@ -181,7 +180,7 @@ class _Session:
         return Snapshot(
             event=event,
             turn=self.turn,
-            draft=self.draft,
+            state=self.state,
             pending=self.pending,
             checkpoint=self.checkpoint,
             open_card=next((card for card in self.cards if card.status == "open"), None),
@@ -202,13 +201,15 @@ class _Session:
             self.tickets[str(outcome.draft_hash)] = Ticket(key=outcome.key, url=outcome.url)
         if (graph := turn.graph) is None:
             return
-        self.draft, self.pending, self.checkpoint = graph.draft, graph.pending, graph.checkpoint
+        self.state, self.pending, self.checkpoint = graph.state, graph.pending, graph.checkpoint
         if graph.closed:
             preview_id, status = graph.closed
             self.cards = [
                 card.model_copy(update={"status": status}) if card.preview_id == preview_id else card for card in self.cards
             ]
         if card := graph.new_card:
+            if any(card.preview_id == other.preview_id or other.status == "open" for other in self.cards):
+                raise ValueError("a card was shown twice, or beside an open one")
             self.cards.append(card)
             if card.draft_hash in self.approvals and self.approvals[card.draft_hash].status == "rejected":
                 del self.approvals[card.draft_hash]

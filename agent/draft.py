@@ -20,8 +20,13 @@ FIELDS = (*TEXTS, *LISTS)
 CUSTOM = "custom."
 """A custom field is named `custom.NAME`."""
 
+NAME_LIMIT = 100
+"""Characters in the name of a custom field."""
+
 
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+_LINE_ENDS = re.compile("\r\n|\r|\u2028|\u2029")
+_INVISIBLE_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2065\u3164\uffa0")
 
 
 class DraftError(ValueError):
@@ -94,10 +99,6 @@ class TicketDraft(BaseModel):
         wanted = ["problem", "title"] + (["acceptance_criteria"] if self.issue_type == "story" else [])
         return [field for field in wanted if not getattr(self, field)]
 
-    def conflicts(self) -> list[str]:
-        """The keys of the constraints that people still disagree about."""
-        return [constraint.key for constraint in self.constraints if constraint.status == "conflict"]
-
     def content(self) -> dict[str, Any]:
         """Everything that a tracker could be sent: the draft without what is only known about it."""
         return self.model_dump(exclude={"evidence", "skipped", "version"})
@@ -122,8 +123,11 @@ def apply(draft: TicketDraft, operations: Sequence[Operation], sources: Mapping[
 
 def _change(draft: TicketDraft, operation: Operation, source: Source | None) -> None:
     field, values = operation.field, [tidy for value in operation.value if (tidy := clean(value)[0].strip())]
-    if field not in FIELDS and not (field.startswith(CUSTOM) and len(field) > len(CUSTOM)):
-        raise DraftError(f"There is no field {field!r}: use one of {', '.join(FIELDS)}, or {CUSTOM}NAME.")
+    named = field.removeprefix(CUSTOM) if field.startswith(CUSTOM) else ""
+    if field not in FIELDS and not (
+        named and named == clean(named)[0].strip() and len(named) <= NAME_LIMIT and "\n" not in named
+    ):
+        raise DraftError(f"There is no field {field[:NAME_LIMIT]!r}: use one of {', '.join(FIELDS)}, or {CUSTOM}NAME.")
     if operation.op == "skip":
         draft.skipped = sorted({*draft.skipped, field})
         return
@@ -187,18 +191,17 @@ def first_line(text: str) -> str:
 def clean(text: str) -> tuple[str, int]:
     """The text in NFC without what a reader cannot see, and how many characters were taken out.
 
-    Out go a terminal's escape sequences, control characters (but newline and tab), bidi controls, invisible separators, tags and lone surrogates: they
-    make a card show other than what is filed. Line ends become `\\n`; joiners that scripts and emoji need stay.
+    Out go a terminal's escape sequences, control characters (but newline and tab), bidi controls, invisible letters and
+    separators, tags and lone surrogates: they make a card show other than what is filed. Line ends become `\\n`; joiners
+    and the two selectors that scripts and emoji need stay.
     """
-    before = len(text)
-    text = _ESCAPES.sub("", text)
-    seen = len(text)
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\u2028", "\n").replace("\u2029", "\n")
-    kept = "".join(character for character in text if not _invisible(character))
-    return unicodedata.normalize("NFC", kept), before - seen + len(text) - len(kept)
+    text = _LINE_ENDS.sub("\n", text)
+    kept = "".join(character for character in _ESCAPES.sub("", text) if not _invisible(character))
+    return unicodedata.normalize("NFC", kept), len(text) - len(kept)
 
 
 def _invisible(character: str) -> bool:
-    if character in "\n\t\u200c\u200d":
+    if character in "\n\t\u200c\u200d\ufe0e\ufe0f":
         return False
-    return unicodedata.category(character) in ("Cc", "Cf", "Cs")
+    hidden = character in _INVISIBLE_LETTERS or "\u180b" <= character <= "\u180f" or "\ufe00" <= character <= "\ufe0d"
+    return hidden or "\U000e0000" <= character <= "\U000e0fff" or unicodedata.category(character) in ("Cc", "Cf", "Cs")

@@ -117,46 +117,53 @@ class _Nodes:
         if not (said_last := [message for message in state.messages if isinstance(message, HumanMessage)]):
             return {"calls": []}  # started without a message: only `decide` has something to do
         reply = to_reply(said_last[-1])
-        update: dict[str, Any] = {"event_id": reply.event_id, "show": reply.show, "calls": []}
+        update: dict[str, Any] = {"event_id": reply.event_id, "show": False, "calls": [], "unheard": False}
+        replies = [reply]
         if state.outcome and state.outcome.status == "filed":
-            if (start := _start_of_next(state, reply)) is None:
+            if (started := _started(state, reply)) is None:
                 return update
-            reply = reply.model_copy(update={"text": start})
-            update |= _RESET
-            state = state.model_copy(update=_RESET)
-            if not start:
-                return update
+            replies, update = started, update | _RESET
+        said: list[str] = []
+        messages: list[AnyMessage] = []
+        for one in replies:  # more than one where a ticket starts with what was said while the last was filed
+            read = await self._read(state.model_copy(update=update), one, reply.event_id, said)
+            messages.append(read.pop("message"))
+            update |= read
+        if said:
+            messages.append(AIMessage("\n".join(said), id=f"{reply.event_id}:say"))
+        return {**update, "messages": messages}
+
+    async def _read(self, state: State, reply: Reply, event_id: str, said: list[str]) -> dict[str, Any]:
+        """What one reply changes in the state, and the message that is kept of it."""
         text, removed = clean(reply.text)
-        said = []
         if removed:
             said.append(f"I took {removed} invisible character{'s' * (removed > 1)} out of that message; the rest is kept.")
+        reply = reply.model_copy(update={"text": text})
+        update: dict[str, Any] = {}
         if len(text) > TEXT_LIMIT:
             said.append(
                 f"That message has {len(text):,} characters and I read {TEXT_LIMIT:,} at a time, so it changed nothing: "
                 "send the essentials, or send it in parts."
             )
-            text = text[:200] + " …"
+            reply = reply.model_copy(update={"text": text[:200] + " …"})
         elif reply.edits:
-            sources = sources_for([], reply.model_copy(update={"text": text}))
-            update["draft"], problems = apply(state.draft, reply.edits, sources)
+            update["draft"], problems = apply(state.draft, reply.edits, sources_for([], reply))
             said += problems or ([AS_IT_WAS] if update["draft"] is state.draft else [])
         elif reply.show or text.strip().lower() == "show":
             update["show"] = True
         elif not text.strip():
             said.append(EMPTY)
+            update["unheard"] = True
         else:
-            update |= await self._listen(state, reply.model_copy(update={"text": text}), said)
-        messages: list[AnyMessage] = [to_message(reply.model_copy(update={"text": text, "edits": []}))]
-        if said:
-            messages.append(AIMessage("\n".join(said), id=f"{reply.event_id}:say"))
-        return {**update, "messages": messages}
+            update |= await self._listen(state, reply, event_id, said)
+        return {**update, "message": to_message(reply.model_copy(update={"edits": []}))}
 
-    async def _listen(self, state: State, reply: Reply, said: list[str]) -> dict[str, Any]:
+    async def _listen(self, state: State, reply: Reply, event_id: str, said: list[str]) -> dict[str, Any]:
         request = request_for(state, reply)
         answer = await self._model.ainvoke(request)
+        draft, sources, told = state.draft, sources_for(state.messages, reply), len(said)
         if answer.text:
             said.append(str(answer.text))
-        draft, sources = state.draft, sources_for(state.messages, reply)
         for call in answer.tool_calls:
             if call["name"] != update_draft.name:
                 continue  # a model has no other tool, whatever it calls for
@@ -166,7 +173,11 @@ class _Nodes:
                 said += problems
             except ValidationError:
                 said.append("Part of that could not be read as a change to the draft; say it again in other words.")
-        return {"draft": draft, "calls": [record(request, answer, reply.event_id)]}
+        unheard = draft.content() == state.draft.content() and draft.skipped == state.draft.skipped
+        if unheard and answer.tool_calls and len(said) == told:
+            said.append(AS_IT_WAS)
+        calls = [*state.calls, record(request, answer, event_id, len(state.calls))]
+        return {"draft": draft, "unheard": unheard, "calls": calls}
 
     async def decide(self, state: State) -> dict[str, Any]:
         """Says by the rows of `agent.protocol.DECISIONS` what is next; the only way to a gate."""
@@ -186,7 +197,7 @@ class _Nodes:
                 asked_to_show=state.show,
             ),
         )
-        update: dict[str, Any] = {"draft": draft, "asking": []}
+        update: dict[str, Any] = {"draft": draft, "asking": [], "card_open": row.then == "preview_ticket"}
         match row.then:
             case "end":
                 return update | _say(state, _closing(state, row.name))
@@ -199,31 +210,29 @@ class _Nodes:
                     "approved_by": approval.by,
                 }
                 late = bool(state.parked) and state.parked[-1].event_id == state.event_id
-                return update | _call(state, "file_ticket", args, BEING_FILED if late else "")
+                return update | _call(state, "file_ticket", args, _meanwhile(state) if late else "")
             case "ask_user":
                 if row.name == "rejected":
                     questions = [Question(text=ASK_FOR_CHANGE)]
-                asked = state.asked | {q.field: state.asked.get(q.field, 0) + 1 for q in questions if q.field}
+                counts = {q.field: state.asked.get(q.field, 0) for q in questions if q.field}
+                asked = state.asked | {name: n + 1 if state.unheard or not n else n for name, n in counts.items()}
                 call = _call(state, "ask_user", {"questions": [question.model_dump() for question in questions]})
                 return update | {"asking": questions, "asked": asked} | call
         preview = self._preview(state, draft, sealed)
         return update | {"preview": preview, "rejected_hash": ""} | _call(state, "preview_ticket", preview.model_dump())
 
     def _questions(self, state: State) -> list[Question]:
-        conflicts = [
-            Question(field="constraints", text=f"People disagree about {key}: which is it?") for key in state.draft.conflicts()
-        ]
         missing = [Question(field=field, text=ASK[field]) for field in state.draft.missing()]
         open_ones = [
             question
-            for question in conflicts + missing
+            for question in missing
             if question.field not in state.draft.skipped and state.asked.get(question.field, 0) <= RE_ASKS
         ]
         return open_ones[: self._listener.questions]
 
     def _preview(self, state: State, draft: TicketDraft, sealed: SealedTicket) -> PreviewRequest:
         last = state.preview
-        if last and last.draft_hash == sealed.draft_hash and not state.rejected_hash:
+        if last and state.card_open and last.draft_hash == sealed.draft_hash:
             return last  # nothing that would be filed has changed: the card stands
         return PreviewRequest(
             preview_id=hashlib.sha256(f"preview {state.event_id}".encode()).hexdigest()[:16],
@@ -235,12 +244,12 @@ class _Nodes:
         )
 
 
-def _start_of_next(state: State, reply: Reply) -> str | None:
-    """What the next ticket starts with, if the reply asks for one with *new*."""
+def _started(state: State, reply: Reply) -> list[Reply] | None:
+    """What the next ticket starts with, if the reply asks for one with *new*: what was kept, and the rest of the reply."""
     word, *rest = reply.text.split(maxsplit=1) or [""]
     if word.lower().rstrip(":.!,") != "new":
         return None
-    return "\n".join([*(parked.text for parked in state.parked), *rest]).strip()
+    return [*state.parked, *(reply.model_copy(update={"text": text}) for text in rest)]
 
 
 def _titled(draft: TicketDraft) -> TicketDraft:
@@ -250,6 +259,16 @@ def _titled(draft: TicketDraft) -> TicketDraft:
         return draft.model_copy(update={"title": line})
     quoted = evidence.model_copy(update={"field": "title", "quote": line})
     return draft.model_copy(update={"title": line, "evidence": [*draft.evidence, quoted]})
+
+
+def _meanwhile(state: State) -> str:
+    """What somebody is told who says something before the ticket exists."""
+    match state.outcome.status if state.outcome else "none":
+        case "failed":
+            return "The ticket was not filed, and its approval stands; what you said is kept for the next one."
+        case "unknown":
+            return "Nobody knows yet whether the ticket was filed; what you said is kept for the next one."
+    return BEING_FILED
 
 
 def _closing(state: State, row: str) -> str:

@@ -7,7 +7,7 @@ of `update_draft`. It never invents: each value is a piece of the message it cam
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -27,7 +27,12 @@ HINT = (
     "`Acceptance criteria: ...` (`Also acceptance criteria: ...` adds to the list)."
 )
 NO_APPROVAL = "Words never approve a ticket: press the card's button, or type /approve in the terminal."
+NO_TEXT = "There is nothing behind the label for {field}, so it changed nothing: /edit {field}= empties it."
+UNPLACED = "I could not place this, and left it out: “{text}”. Put a label before it, such as `Problem:`."
 NO_TITLE = "A ticket needs a title, so that one cannot be skipped."
+
+LONG = ("problem", "proposed_solution")
+"""Texts that may have several lines."""
 
 LABELS = {
     "title": "title",
@@ -57,10 +62,10 @@ LABELS = {
 }
 _NAMES = "|".join(re.escape(name).replace("\\ ", "[ _]") for name in sorted(LABELS, key=len, reverse=True))
 _LABEL = re.compile(
-    rf"""^[ \t]*(?:
-        [#*_]*[ \t]*(?P<add>(?:also|add)[ \t]+)?(?P<colon>{_NAMES})[*_]*[ \t]*[:：][*_]*[ \t]*  # Problem: ...
-        | \#+[ \t]*(?P<heading>{_NAMES})[ \t]*$                                                # ## Problem
-        | (?P<bullets>{_NAMES})[ \t]*$(?=\n[ \t]*(?:[-*•–]|\d{{1,2}}[.)])[ \t])                 # Risks, and bullets below
+    rf"""^(?:
+        [ \t#*_]*(?P<add>(?:also|add)[ \t]+)?(?P<colon>{_NAMES})[*_ \t]*[:：][*_ \t]*                  # Problem: ...
+        | [ \t]*\#+[ \t]*(?P<heading>{_NAMES})[ \t]*$                                              # ## Problem
+        | [ \t]*(?P<bullets>{_NAMES})[ \t]*$(?=\n[ \t]*(?:[-*•–]|\d{{1,2}}[.)])[ \t])               # Risks, bullets below
     )""",
     re.IGNORECASE | re.MULTILINE | re.VERBOSE,
 )
@@ -115,28 +120,45 @@ def listen(request: dict[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
         operations.append({"op": op, "field": field, "value": list(value), "message": new["id"]})
 
     sections = list(_sections(text))
-    labelled = {field for _, field, _ in sections}
+    labelled = {field for _, field, _ in sections if field}
+    seen: set[str] = set()
+    unplaced: list[str] = []
     for op, field, value in sections:
-        if field:
-            change(field, _items(field, value), op)
-            continue
-        wanted = asked[0]["field"] if asked else ""
-        if wanted and wanted not in labelled:
-            if not _SKIP.match(value):
-                change(wanted, _items(wanted, value))
-                if wanted == "problem" and not draft["title"] and "title" not in labelled:
-                    change("title", [first_line(value)])
-            elif wanted == "title":
-                said.append(NO_TITLE)
-            else:
-                change(wanted, [], "skip")
-        elif not draft["problem"] and "problem" not in labelled and not _APPROVAL.match(value):
+        if field and not value:
+            said.append(NO_TEXT.format(field=field))
+        elif field in LISTS:
+            change(field, _items(field, value), "add" if field in seen else op)
+        elif field and (field in seen or op == "add"):
+            unplaced.append(value)  # a text is set once in a message: neither the first nor the second may be lost unsaid
+        elif field:
+            first, _, rest = (value, "", "") if field in LONG else value.partition("\n")
+            change(field, [first])
+            unplaced += [rest.strip()] if rest.strip() else []
+        elif asked and asked[0]["field"] and asked[0]["field"] not in labelled:
+            said += _answered(asked[0]["field"], value, change)
+            if asked[0]["field"] == "problem" and not draft["title"] and "title" not in labelled and operations[-1]["value"]:
+                change("title", [first_line(value)])
+        elif not draft["problem"] and "problem" not in labelled and not _SKIP.match(value):
             change("problem", [value])
             if not draft["title"] and "title" not in labelled:
                 change("title", [first_line(value)])
+        elif labelled:
+            unplaced.append(value)
         else:
             said.append(NO_APPROVAL if _APPROVAL.match(value) else HINT)
-    return said, operations
+        seen.add(field)
+    return said + [UNPLACED.format(text=text if len(text) <= 200 else f"{text[:200]} …") for text in unplaced], operations
+
+
+def _answered(field: str, value: str, change: Callable[..., None]) -> list[str]:
+    """Takes an answer word for word, or as leave to leave the field open; gives what is to be said to that."""
+    if not _SKIP.match(value):
+        change(field, _items(field, value))
+    elif field == "title":
+        return [NO_TITLE]
+    else:
+        change(field, [], "skip")
+    return []
 
 
 def _sections(text: str) -> Iterator[tuple[str, str, str]]:
@@ -148,18 +170,17 @@ def _sections(text: str) -> Iterator[tuple[str, str, str]]:
     for mark, end in zip(marks, ends, strict=False):
         name = mark["colon"] or mark["heading"] or mark["bullets"]
         field = LABELS[name.lower().replace("_", " ")]
-        if value := text[mark.end() : end].strip():
-            yield "add" if mark["add"] and field in LISTS else "set", field, value
+        yield "add" if mark["add"] else "set", field, text[mark.end() : end].strip()
 
 
 def _items(field: str, text: str) -> list[str]:
     """A field's value as pieces of the text: for a list its bullets, its lines, or the bullets within its only line."""
     if field not in LISTS:
         return [text]
+    if field == "labels":
+        return [item.strip() for item in re.split(r"[,\n]|(?:^|\s)[-*•–]\s+", text) if item.strip()]
     if "\n" not in text and _INLINE_BULLET.match(text):
         return [item.strip() for item in _INLINE_BULLET.split(text) if item.strip()]
-    if field == "labels":
-        return [item.strip() for item in re.split(r"[,\n]", _BULLET.sub("", text)) if item.strip()]
     if _BULLET.match(text):
         return [item.strip() for item in _BULLET.split(text) if item.strip()]
     return [item for line in text.splitlines() if (item := _BULLET.sub("", line).strip())]

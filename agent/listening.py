@@ -37,9 +37,9 @@ def sources_for(messages: Sequence[AnyMessage], reply: Reply) -> dict[str, Sourc
     return {one.event_id: Source(id=one.event_id, author=one.by, text=one.text) for one in replies}
 
 
-def record(request: Sequence[BaseMessage], answer: AIMessage, event_id: str) -> ModelCall:
+def record(request: Sequence[BaseMessage], answer: AIMessage, event_id: str, ordinal: int) -> ModelCall:
     """The call as it is kept with its event, so that the conversation can be replayed without the model."""
     text = "\n".join(str(message.content) for message in request)
     digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
     [kept] = messages_to_dict([answer])
-    return ModelCall(event_id=event_id, digest=digest, characters=len(text), answer=kept["data"])
+    return ModelCall(event_id=event_id, ordinal=ordinal, digest=digest, characters=len(text), answer=kept["data"])

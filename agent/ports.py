@@ -83,7 +83,8 @@ class Snapshot:
     event: Event
     turn: int
     """How many turns were committed before; the commit is refused if that is no longer so."""
-    draft: TicketDraft
+    state: dict[str, Any] = field(default_factory=dict)
+    """The graph's state but for its messages: what the session is rebuilt from, should the checkpoint be unreadable."""
     pending: Pending | None = None
     checkpoint: bytes | None = None
     open_card: Card | None = None
@@ -113,7 +114,7 @@ class GraphTurn:
     """The session after the graph ran."""
 
     checkpoint: bytes
-    draft: TicketDraft
+    state: dict[str, Any]
     pending: Pending | None
     new_card: Card | None = None
     closed: tuple[str, CardStatus] | None = None
@@ -193,8 +194,4 @@ class Tracker(Renderer, Protocol):
 
     async def create(self, sealed: bytes, marker: str) -> Ticket:
         """Files exactly these bytes under the marker. Raises TrackerError if it surely did not happen."""
-        ...
-
-    async def find(self, marker: str) -> Ticket | None:
-        """The ticket that carries the marker; None proves nothing unless the tracker is `repeatable`."""
         ...

@@ -1,8 +1,8 @@
 """The protocol: what the graph asks for, what may answer, and the two tables that say what happens next.
 
 `DECISIONS` is what `decide` does when something came in; `JUDGEMENTS` is what a click on a card comes to. Both are data: a
-row is a set of facts that must hold and what follows; the first row that fits counts. The graph, the shell and the tests
-read these rows and no others.
+row is a set of facts that must hold and what follows; the first row that fits counts. `decide` and `judge` read these rows
+and no others; what is committed is what the graph then holds.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from agent.draft import FIELDS, Operation
-from agent.sealing import FieldChange, SealedTicket
+from agent.sealing import FieldChange
 
 # --- Requests: what a gate interrupts with -----------------------------------------------------------------------------
 
@@ -208,7 +208,7 @@ def _edited(args: Mapping[str, Any], request: Request) -> Reply:
     for name, value in after.items():
         field = "issue_type" if name == "type" else name
         if field in FIELDS and value != before.get(name):
-            items = value if isinstance(value, list) else [value]
+            items = value if isinstance(value, list) else [] if value is None else [value]
             edits.append(Operation(field=field, value=[_as_text(item) for item in items]))
         if field == "custom" and value != before.get(name):
             edits += [Operation(field=f"custom.{key}", value=[str(item)]) for key, item in value.items()]
@@ -226,11 +226,6 @@ def _as_text(item: Any) -> str:
 def matches_card(answer: Decision, request: PreviewRequest) -> bool:
     """Whether a decision names this very card, as far as it names one."""
     return answer.draft_hash in (None, request.draft_hash) and answer.preview_id in (None, request.preview_id)
-
-
-def sealed_of(request: PreviewRequest) -> SealedTicket:
-    """The sealed ticket of a preview. Raises ValidationError if payload and hash do not belong together."""
-    return SealedTicket(payload=request.sealed, draft_hash=request.draft_hash)
 
 
 # --- Tables: what happens next -----------------------------------------------------------------------------------------

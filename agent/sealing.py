@@ -106,7 +106,9 @@ def diff(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> list[Fie
 def _flat(payload: Mapping[str, Any]) -> dict[str, list[str]]:
     """Each filed field as a list of its values' texts, without those that only repeat others."""
     values = {key: value for key, value in payload.items() if key not in ("fields", "body", "format")}
-    values |= payload.get("fields", {})
+    fields = dict(payload.get("fields", {}))
+    values |= {f"custom.{name}": value for name, value in fields.pop("custom", {}).items()}
+    values |= fields
     return {key: texts for key, value in values.items() if (texts := _texts(value))}
 
 

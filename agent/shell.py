@@ -11,6 +11,9 @@ from agent.turn import Turns
 TRIES = 3
 """How often an event is taken before its turn is committed as failed; the next event then goes on."""
 
+COMMIT_TRIES = 30
+"""The same for a turn that cannot be committed: that is the database's trouble, most of the time, and it passes."""
+
 BUDGET = 60.0
 """Seconds that a turn may take, a model's thinking included."""
 
@@ -34,12 +37,15 @@ class Shell:
     async def wake(self, session_id: str, tries: int) -> None:
         """Takes the session's events in order until none is left; `tries` is how often this job failed before."""
         while snapshot := await self._store.next(session_id):
+            budget = TRIES
             try:
-                more = await self._store.commit(snapshot, await self._take(snapshot))
+                turn = await self._take(snapshot)
+                budget = COMMIT_TRIES
+                more = await self._store.commit(snapshot, turn)
             except LostRace:
                 continue  # somebody else's turn stands: look again
             except Exception:
-                if tries + 1 < TRIES:
+                if tries + 1 < budget:
                     raise
                 log.exception("event %s could not be processed", snapshot.event.event_id)
                 more = await self._store.commit(snapshot, _kept(snapshot))

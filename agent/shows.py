@@ -49,7 +49,7 @@ def decision(row: Row, snapshot: Snapshot, click: Decision, verdict: Verdict) ->
         "decided": f"Already approved by {who}.{filed}",
         "approve": f"Approved by {who}.",
         "reject": f"Rejected by {who}." + (f" Reason: {click.reason}" if click.reason else ""),
-        "discarded": f"Already rejected by {who}. {where}",
+        "discarded": f"Already rejected by {who}. {where}" if standing else f"That card was rejected before. {where}",
         "stale": f"Nothing was decided: that card is no longer current. {_named(changes)}{where}",
     }
     return {

@@ -57,8 +57,12 @@ class State(BaseModel):
     """What was asked last and is not answered yet."""
     asked: dict[str, int] = Field(default_factory=dict)
     """How often each missing field was asked for."""
+    unheard: bool = False
+    """This event was a message that changed nothing: what was asked stays unanswered by it."""
     preview: PreviewRequest | None = None
     """The card shown last, open or not."""
+    card_open: bool = False
+    """The card shown last waits for a decision."""
     rejected_hash: str = ""
     approval: Approval | None = None
     outcome: FilingOutcome | None = None

@@ -12,21 +12,22 @@ from langgraph.types import Command
 
 from agent import shows
 from agent.checkpoint import TurnSaver, UnreadableCheckpoint
+from agent.draft import TEXT_LIMIT, clean
 from agent.graph import Graph
 from agent.ports import ApprovalRecord, Card, CardStatus, GraphTurn, Pending, Snapshot, Turn, Verdict
 from agent.protocol import (
+    JUDGEMENTS,
     Click,
     Decision,
     FileRequest,
     FilingOutcome,
     PreviewRequest,
     Reply,
-    Request,
     from_hitl,
     judge,
 )
 from agent.sealing import SHORT
-from agent.state import Approval, State, to_message
+from agent.state import State, to_message
 
 STRICT = "__pregel_strict_resume"
 """LangGraph's own key: an answer to an interrupt that is not pending raises instead of being dropped."""
@@ -55,6 +56,7 @@ class Turns:
                 return Turn(outcome="replied", shows=shown, graph=graph)
 
     async def _click(self, snapshot: Snapshot, click: Decision, verdict: Verdict) -> Turn:
+        click = click.model_copy(update={"by": clean(click.by)[0], "reason": clean(click.reason)[0][:TEXT_LIMIT]})
         card, standing = snapshot.clicked, snapshot.standing
         if card and click.draft_hash not in (card.draft_hash, card.draft_hash[:SHORT]):
             card, standing = None, None  # a click must name its card, by the short hash that it shows or by the whole
@@ -72,6 +74,9 @@ class Turns:
             return Turn(outcome=row.then, shows=[decision], verdict=verdict)
         bound = click.model_copy(update={"draft_hash": card.draft_hash, "preview_id": card.preview_id})
         graph, shown = await self._run(snapshot, bound)
+        if graph.decision is None:  # the card could not be restored as it was: a new one stands, and nothing is decided
+            row = JUDGEMENTS[-1]
+            decision = shows.decision(row, replace(snapshot, open_card=graph.new_card), click, verdict)
         return Turn(outcome=row.then, shows=[decision, *shown], verdict=verdict, graph=graph)
 
     async def _run(
@@ -83,13 +88,14 @@ class Turns:
             with self._saver.attempt(snapshot.checkpoint) as thread_id:
                 config: RunnableConfig = {"configurable": {"thread_id": thread_id, STRICT: True}}
                 waiting = snapshot.pending.interrupt_id if snapshot.pending else None
-                if snapshot.checkpoint is None and (snapshot.pending or snapshot.draft.version):
-                    rebuilt = await self._graph.ainvoke(_rebuilt(snapshot), config, durability="exit", version="v2")
-                    waiting = rebuilt.interrupts[0].id if rebuilt.interrupts else None
+                lost: Any = snapshot.state if snapshot.checkpoint is None else {}
+                if waiting and lost:
+                    rebuilt = await self._graph.ainvoke(_at_decide(lost, answer), config, durability="exit", version="v2")
+                    waiting, lost = rebuilt.interrupts[0].id if rebuilt.interrupts else None, {}
                 if waiting:
                     given: Any = Command(resume={waiting: answer.model_dump(mode="json")})
                 else:
-                    given = {"messages": [to_message(answer)] if isinstance(answer, Reply) else []}
+                    given = {**lost, "messages": [to_message(answer)] if isinstance(answer, Reply) else []}
                 result = await self._graph.ainvoke(given, config, durability="exit", version="v2")
                 checkpoint = self._saver.stored(thread_id)
         except UnreadableCheckpoint:
@@ -123,9 +129,9 @@ def _after(
     if state.show or not same:
         shown += shows.waiting(event.session_id, pending, getattr(answer, "by", ""))
     if before and not same:
-        closed = (before.preview_id, _fate(answer, request))
+        closed = (before.preview_id, _fate(answer, before, state))
     decision = None
-    if isinstance(answer, Decision) and before:
+    if isinstance(answer, Decision) and before and _decided(answer, before, state):
         decision = ApprovalRecord(
             session_id=event.session_id,
             draft_hash=before.draft_hash,
@@ -134,13 +140,21 @@ def _after(
             preview_id=before.preview_id,
             event_id=event.event_id,
         )
+    kept = state.model_dump(mode="json", exclude={"messages", "calls"}, exclude_defaults=True)
     calls = [call for call in state.calls if call.event_id == event.event_id]
-    return GraphTurn(checkpoint, state.draft, pending, new_card, closed, decision, calls), shown
+    return GraphTurn(checkpoint, kept, pending, new_card, closed, decision, calls), shown
 
 
-def _fate(answer: Reply | Decision | FilingOutcome, request: Request | None) -> CardStatus:
-    if isinstance(answer, Decision):
-        return "approved" if isinstance(request, FileRequest) else "rejected"
+def _decided(decision: Decision, card: Card, state: State) -> bool:
+    """Whether the graph took the decision on this card; what it did not take is not committed."""
+    if decision.type == "approve":
+        return state.approval is not None and state.approval.preview_id == card.preview_id
+    return state.rejected_hash == card.draft_hash
+
+
+def _fate(answer: Reply | Decision | FilingOutcome, card: Card, state: State) -> CardStatus:
+    if isinstance(answer, Decision) and _decided(answer, card, state):
+        return "approved" if answer.type == "approve" else "rejected"
     return "superseded"
 
 
@@ -149,12 +163,6 @@ def _waits_for(snapshot: Snapshot, outcome: FilingOutcome) -> bool:
     return isinstance(request, FileRequest) and request.draft_hash == outcome.draft_hash
 
 
-def _rebuilt(snapshot: Snapshot) -> Any:
-    """The state of a session that has no readable checkpoint: its draft, and the approval it waits under."""
-    state: dict[str, Any] = {"draft": snapshot.draft, "event_id": f"{snapshot.event.event_id}:rebuilt"}
-    request = from_hitl(snapshot.pending.request) if snapshot.pending else None
-    if isinstance(request, FileRequest):
-        state["approval"] = Approval(preview_id=request.preview_id, draft_hash=request.draft_hash, by=request.approved_by)
-    if isinstance(request, PreviewRequest):
-        state["preview"] = request
-    return state
+def _at_decide(state: dict[str, Any], answer: Reply | Decision | FilingOutcome) -> Any:
+    """Input that takes a session without a checkpoint to the gate it waited at: nothing is said, only decided anew."""
+    return {**state, "event_id": f"{answer.event_id}:rebuilt"}

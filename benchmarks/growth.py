@@ -34,7 +34,7 @@ _NEXT = """Title: Export fails for account {n:03}
 Problem: Since Monday every export of account {n:03} ends with a time-out after 30 seconds."""
 
 _WRITTEN = (
-    ("sessions", "draft, pending, checkpoint", "session_id = :session"),
+    ("sessions", "state, pending, checkpoint", "session_id = :session"),
     ("inbox", "event_id, session_id, origin, kind, body, outcome", "event_id = :event"),
     ("effects", "key, session_id, origin, body", "key LIKE :event || ':%'"),
     ("previews", "preview_id, session_id, draft_hash, sealed, status", "session_id = :session AND status = 'open'"),

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from agent.ports import ApprovalRecord
-from persistence.tables import approval_history, approvals
+from persistence.tables import approvals
 
 
 class ApprovalStore:
@@ -53,21 +53,6 @@ class ApprovalStore:
     async def get_session_approvals(self, session_id: str) -> Sequence[ApprovalRecord]:
         """All decisions on record for a session, the oldest first."""
         return await self._records(approvals.c.session_id == session_id)
-
-    async def withdraw_rejection(self, session_id: str, draft_hash: str) -> None:
-        """Moves a rejection to history, because a person brought the same ticket up again."""
-        gone = (
-            delete(approvals)
-            .where(
-                approvals.c.session_id == session_id,
-                approvals.c.draft_hash == draft_hash,
-                approvals.c.status == "rejected",
-            )
-            .returning(*approvals.c)
-            .cte("gone")
-        )
-        columns = [column.name for column in approvals.c]
-        await self._connection.execute(insert(approval_history).from_select(columns, select(gone)))
 
     async def _records(self, wanted: object) -> list[ApprovalRecord]:
         rows = await self._connection.execute(select(approvals).where(wanted).order_by(approvals.c.at))  # type: ignore[arg-type]

@@ -31,10 +31,10 @@ DEAD_WORKERS_JOBS = f"""
 SELECT job.id FROM procrastinate_jobs job LEFT JOIN procrastinate_workers worker ON worker.id = job.worker_id
 WHERE job.status = 'doing'
   AND (worker.id IS NULL OR worker.last_heartbeat < now() - interval '1 second')  -- a new one may not hold its lock yet
-  AND NOT EXISTS (
+  AND (worker.last_heartbeat < now() - interval '30 seconds' OR NOT EXISTS (
     SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = {ALIVE} AND objid = job.worker_id
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-  )
+  ))
 """
 
 SLEEPING_SESSIONS = """
@@ -50,7 +50,7 @@ procrastinate_defer_jobs_v1(ARRAY[ROW(
     jsonb_build_object('session_id', CAST(%(session_id)s AS text)), NULL
 )::procrastinate_job_to_defer_v1])
 """
-"""What `defer_wake` does, as an expression of the statement that accepts an event: one round trip for both."""
+"""A job that takes the session's turns, as an expression of the statement that accepts an event: one round trip for both."""
 
 log = logging.getLogger(__name__)
 
@@ -122,11 +122,6 @@ class Queue:
     async def close(self) -> None:
         """Disconnects."""
         await self._app.close_async()
-
-    async def defer_wake(self, session_id: str, connection: AsyncConnection) -> None:
-        """A job that takes the session's turns, once the caller's transaction commits."""
-        job = self._wake.configure(lock=f"session:{session_id}", connection=await raw(connection))
-        await job.defer_async(session_id=session_id)
 
     async def defer_file(self, session_id: str, draft_hash: str, connection: AsyncConnection) -> None:
         """A job that files an approval, once the caller's transaction commits."""

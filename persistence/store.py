@@ -8,7 +8,6 @@ import sqlalchemy.ext.asyncio
 from psycopg import AsyncConnection, AsyncPipeline
 from sqlalchemy import func, insert, select, update
 
-from agent.draft import TicketDraft
 from agent.ports import ApprovalRecord, Card, Event, Filing, LostRace, Pending, Snapshot, Ticket, Turn
 from agent.protocol import Decision, FilingOutcome
 from agent.sealing import SealedTicket, marker
@@ -32,7 +31,7 @@ ACCEPT = f"""
 """
 
 NEXT = """
-    SELECT event.event_id, event.origin, event.body, session.turn, session.draft, session.pending, session.checkpoint,
+    SELECT event.event_id, event.origin, event.body, session.turn, session.state, session.pending, session.checkpoint,
            card.preview_id, card.draft_hash, card.sealed, card.version, card.status
     FROM inbox event JOIN sessions session USING (session_id)
     LEFT JOIN previews card ON card.session_id = event.session_id AND card.status = 'open'
@@ -43,7 +42,7 @@ NEXT = """
 # cannot see yet brings a job of its own.
 ADVANCE = """
     WITH session AS (
-        UPDATE sessions SET turn = turn + 1, draft = coalesce(%(draft)s, draft),
+        UPDATE sessions SET turn = turn + 1, state = coalesce(%(state)s, state),
                checkpoint = coalesce(%(checkpoint)s, checkpoint),
                pending = CASE WHEN %(ran)s THEN %(pending)s ELSE pending END
         WHERE session_id = %(session_id)s AND turn = %(turn)s RETURNING turn
@@ -105,7 +104,7 @@ class PostgresStore:
         return Snapshot(
             event=event,
             turn=row["turn"],
-            draft=TicketDraft.model_validate_json(row["draft"] or "{}"),
+            state=json.loads(row["state"] or "{}"),
             pending=Pending.model_validate_json(row["pending"]) if row["pending"] else None,
             checkpoint=row["checkpoint"],
             open_card=_card(row) if row["preview_id"] else None,
@@ -147,7 +146,7 @@ class PostgresStore:
             "outcome": turn.outcome,
             "verdict": _json(turn.verdict.model_dump()) if turn.verdict else None,
             "ran": graph is not None,
-            "draft": _json(graph.draft.model_dump(mode="json")) if graph else None,
+            "state": _json(graph.state) if graph else None,
             "pending": _json(graph.pending.model_dump(mode="json")) if graph and graph.pending else None,
             "checkpoint": graph.checkpoint if graph else None,
         }
@@ -196,12 +195,9 @@ class PostgresStore:
             if before.status not in ("intended", "sent"):
                 return None
             await connection.execute(update(filings).where(this).values(status="sent", at=func.clock_timestamp()))
-            card = (
-                previews.c.session_id == session_id,
-                previews.c.draft_hash == draft_hash,
-                previews.c.status == "approved",
-            )
-            sealed = (await connection.execute(select(previews.c.sealed).where(*card))).scalar_one()
+            approved = await ApprovalStore(connection).get_approval(session_id, draft_hash)
+            card = previews.c.preview_id == (approved.preview_id if approved else None)
+            sealed = (await connection.execute(select(previews.c.sealed).where(card))).scalar_one()
         return Filing(session_id, draft_hash, sealed, before.marker, before.origin, before.status == "sent")
 
     async def end_filing(self, filing: Filing, outcome: FilingOutcome) -> None:
@@ -215,8 +211,9 @@ class PostgresStore:
             answer=outcome.model_copy(update={"draft_hash": filing.draft_hash}),
         )
         async with self._database.engine.begin() as connection:
-            await connection.execute(update(filings).where(this).values(**values, at=func.clock_timestamp()))
-            await _accept(await raw(connection), event)
+            known = update(filings).where(this, filings.c.status == "sent").values(**values, at=func.clock_timestamp())
+            if (await connection.execute(known.returning(filings.c.marker))).first():  # the first outcome stands
+                await _accept(await raw(connection), event)
 
 
 async def _accept(driver: AsyncConnection[Any], event: Event) -> bool:

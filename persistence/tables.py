@@ -50,7 +50,7 @@ sessions = Table(
     Column("session_id", Text, primary_key=True),
     Column("last_seq", BigInteger, nullable=False),  # the newest event's place in the session
     Column("turn", BigInteger, nullable=False, server_default="0"),
-    Column("draft", Json, nullable=True),
+    Column("state", Json, nullable=True),
     Column("pending", Json, nullable=True),
     Column("checkpoint", LargeBinary, nullable=True),
     _now(),

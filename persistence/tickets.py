@@ -51,12 +51,6 @@ class PostgresTickets:
                 await connection.execute(insert(tickets), row)
         return f"{project}-{number}"
 
-    async def key_of(self, marker: str) -> str | None:
-        """The key of the marker's ticket, if there is one."""
-        async with self._engine.connect() as connection:
-            row = (await connection.execute(select(tickets).where(tickets.c.marker == marker))).first()
-        return f"{row.project}-{row.number}" if row else None
-
     async def all(self) -> list[StoredTicket]:
         """Every ticket, the oldest first."""
         async with self._engine.connect() as connection:

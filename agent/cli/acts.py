@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from agent.draft import CUSTOM, FIELDS, LISTS, Operation, clean
+from agent.interview import LABELS
 from agent.protocol import Decision, Reply
 
 LINE_LIMIT = 1_000_000
@@ -11,8 +12,8 @@ LINE_LIMIT = 1_000_000
 
 HELP = (
     "Type what the ticket is about. /approve [HASH] files the card shown last, or the one with that hash; /reject [reason] "
-    "discards it; /edit field=value changes a field (\\n between the items of a list); /show shows the card; /quit ends. Fields: "
-    f"{', '.join(FIELDS)}, {CUSTOM}NAME."
+    "discards it; /edit field=value changes a field (\\n between the items of a list); /show shows the card; /quit ends. "
+    f"Fields: {', '.join(FIELDS)}, {CUSTOM}NAME."
 )
 
 
@@ -54,10 +55,18 @@ def parse(line: str, speaker: str) -> Reply | Decision | Say | Quit:
     return Say(f"There is no {clean(act)[0][:40]}: use /approve, /reject, /edit, /show, /help, /quit, or a space before text.")
 
 
+def _values(field: str, value: str) -> list[str]:
+    if field == "labels":
+        return re.split("[,\n]", value)
+    return value.split("\n") if field in LISTS else [value]
+
+
 def _edit(line: str, rest: str, speaker: str) -> Reply | Say:
     field, equals, value = rest.partition("=")
     if not equals or not field.strip():
         return Say("Write /edit field=value, such as /edit title=Export fails in Safari.")
-    field = field.strip().lower().replace(" ", "_")
-    operation = Operation(field=field, value=value.split("\n") if field in LISTS else [value])
+    field = field.strip()
+    if not field.startswith(CUSTOM):  # a custom field's name is the tracker's own, and stays as it is typed
+        field = LABELS.get(field.lower().replace("_", " "), field.lower().replace(" ", "_"))
+    operation = Operation(field=field, value=_values(field, value))
     return Reply(text=line, by=speaker, edits=[operation])

@@ -2,15 +2,18 @@
 
 import asyncio
 import getpass
+import os
 import secrets
 import sys
 import threading
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import replace
 from itertools import count
 from typing import Any
 
+import psycopg
+from psycopg_pool import PoolTimeout
 from sqlalchemy.exc import DBAPIError
 
 from agent import shows
@@ -36,7 +39,7 @@ NAME_LIMIT = 100
 def run(*, session: str | None, speaker: str | None, as_json: bool) -> int:
     """Holds the conversation until its input ends or it is left; gives the exit status."""
     name = _name("--session", secrets.token_hex(4) if session is None else session.removeprefix("terminal:"))
-    speaker = _name("--as", getpass.getuser() if speaker is None else speaker)
+    speaker = _name("--as", _login() if speaker is None else speaker)
     if sys.stdin is None or sys.stdout is None:
         raise Usage("chat needs standard input and output: open both.")
     people = sys.stdin.isatty() and sys.stdout.isatty() and not as_json
@@ -46,12 +49,19 @@ def run(*, session: str | None, speaker: str | None, as_json: bool) -> int:
             dsn = stack.enter_context(wiring.database_dsn())
         try:
             asyncio.run(_Chat(screen, name, speaker, people).run(dsn))
-        except DBAPIError as error:
+        except (DBAPIError, psycopg.Error, PoolTimeout) as error:
+            reason = wiring.first_line(getattr(error, "orig", None) or error)
             raise Usage(
-                f"The database went away ({wiring.first_line(error.orig or error)}). What was acknowledged is kept: "
-                f"continue with --session {name}."
+                f"The database went away ({reason}). What was acknowledged is kept: continue with --session {name}."
             ) from None
     return 0
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id that nobody has named
+        return f"user {os.getuid()}"
 
 
 def _name(option: str, given: str) -> str:
@@ -132,12 +142,14 @@ class _Chat:
 
     async def _come_back(self) -> None:
         """Finishes what was left undone in this session, and shows where it stands."""
-        if await self._settle() & {"question", "preview", "filed"}:
-            return
+        shown = await self._settle()
         standing = await self._feed.standing()
         waiting = shows.waiting(self._session_id, standing.pending)
         if standing.pending is None and standing.filed:
             waiting = [standing.filed]
+        current = self._card["preview_id"] if self._card else None
+        if waiting and waiting[0]["kind"] in shown and waiting[0].get("preview_id") in (None, current):
+            return  # it was among what was still to be printed
         if not waiting and self._people:
             waiting = [shows.say(WELCOME)]
         for show in waiting:
@@ -189,11 +201,23 @@ async def _piped() -> AsyncIterator[str]:
     """The lines of standard input, in each of which `\\n` stands for a newline."""
     loop, lines = asyncio.get_running_loop(), asyncio.Queue[str | None]()
 
-    def read() -> None:  # a thread of its own, so that Ctrl-C need not wait for the next line
-        for line in sys.stdin.buffer:
-            loop.call_soon_threadsafe(lines.put_nowait, line.decode(errors="replace").rstrip("\r\n"))
-        loop.call_soon_threadsafe(lines.put_nowait, None)
+    def read() -> None:
+        # a daemon thread, so that the end need not wait for the next line; and no buffered reader, whose lock a thread
+        # that is still reading would hold when the interpreter ends
+        begun = b""
+        with suppress(RuntimeError):  # the loop is gone, and nobody listens any more
+            while chunk := os.read(sys.stdin.fileno(), 65_536):
+                *whole, begun = (begun + chunk).split(b"\n")
+                for line in whole:
+                    loop.call_soon_threadsafe(lines.put_nowait, _decoded(line))
+            if begun:
+                loop.call_soon_threadsafe(lines.put_nowait, _decoded(begun))
+            loop.call_soon_threadsafe(lines.put_nowait, None)
 
     threading.Thread(target=read, daemon=True).start()
     while (line := await lines.get()) is not None:
         yield line.replace("\\n", "\n")
+
+
+def _decoded(line: bytes) -> str:
+    return line.decode(errors="replace").rstrip("\r")

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.cli import Usage, wiring
+from agent.draft import clean
 
 SHOWN = 2_000
 """Characters of one side of a difference that are printed."""
@@ -18,18 +19,19 @@ SHOWN = 2_000
 
 def export(session: str) -> int:
     """Prints a session's conversation, for `replay`."""
-    from agent.conversation import Conversation, Head, dump
+    from agent.conversation import Conversation, Head, Step, dump
     from agent.model import configured_listener
+    from persistence.database import Database
     from persistence.history import read_steps
 
-    session_id = session if ":" in session else f"terminal:{session}"
+    async def read(database: Database) -> tuple[str, list[Step]]:
+        for session_id in (f"terminal:{session}", session):
+            if steps := await read_steps(database.engine, session_id):
+                return session_id, steps
+        return session, []
 
-    async def read() -> list[Any]:
-        with wiring.database_dsn() as dsn:
-            async with wiring.database(dsn) as opened:
-                return await read_steps(opened.engine, session_id)
-
-    steps = asyncio.run(read())
+    session = clean(session)[0]
+    session_id, steps = wiring.read_from_database(read)
     if not steps:
         raise Usage(f"There is no session {session}: give the name that chat was started with, by --session.")
     head = Head(session_id=session_id, questions=configured_listener().questions)
@@ -50,7 +52,10 @@ def replay(files: Sequence[str]) -> int:
     except conversation.BadConversation as error:
         raise Usage(str(error)) from None
     for file, talk in loaded:
-        difference = asyncio.run(conversation.replay(talk, LocalRenderer()))
+        try:
+            difference = asyncio.run(conversation.replay(talk, LocalRenderer()))
+        except ValueError as error:
+            raise Usage(f"{file} cannot be replayed ({wiring.first_line(error)}): export it again.") from None
         if difference is None:
             console.print(Text(f"✔ {file}", style="green") + Text(f"  {len(talk.steps)} events", style="dim"))
             continue

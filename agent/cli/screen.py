@@ -1,6 +1,7 @@
 """How a conversation looks: as JSON lines for programs, and as rich text for people."""
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -85,10 +86,11 @@ def render(show: Mapping[str, Any]) -> RenderableType:
 
 
 def _inline(text: str) -> Text:
-    """A sentence with `code` and *emphasis* marked as chat does; what people wrote is never read as rich's markup."""
+    """A sentence with `code` and *word* marked as chat does; what people wrote is never read as rich's markup."""
     rendered = Text()
-    for number, part in enumerate(text.split("`")):
-        rendered.append(part.replace("*", ""), style="bold" if number % 2 else "")
+    for part in re.split(r"(`[^`\n]+`|\*\w+\*)", text):
+        marked = len(part) > 2 and part[0] == part[-1] and part[0] in "`*"
+        rendered.append(part[1:-1] if marked else part, style="bold" if marked else "")
     return rendered
 
 
@@ -96,10 +98,14 @@ def card(preview: Mapping[str, Any]) -> RenderableType:
     """The preview: everything that would be filed, where it goes, and what changed since the last card."""
     sealed = preview["sealed"]
     fields: Mapping[str, Any] = sealed["fields"]
-    facts = Table.grid(padding=(0, 2))
+    facts = _grid(padding=2)
     for name, value in fields.items():
-        if name not in BODY_ORDER:
-            facts.add_row(Text(_label(name), style="dim"), Text(_value(value)))
+        if name == "custom":
+            for own, text in value.items():
+                facts.add_row(Text(own, style="dim"), Text(text))
+        elif name not in BODY_ORDER:
+            for n, item in enumerate(value if isinstance(value, list) else [value]):
+                facts.add_row(Text("" if n else _label(name), style="dim"), Text(_value(item)))
     parts: list[RenderableType] = [Text(sealed["title"], style="bold"), Text()]
     parts += [Padding(_body(sealed["fields"]), (0, 0, 1, 0))]
     if facts.row_count:
@@ -119,13 +125,23 @@ def card(preview: Mapping[str, Any]) -> RenderableType:
 
 
 def _body(fields: Mapping[str, Any]) -> RenderableType:
-    lines: list[RenderableType] = []
+    parts: list[RenderableType] = []
     for name in (name for name in BODY_ORDER if name in fields):
         value = fields[name]
-        lines.append(Text(_label(name), style="dim"))
-        items = value if isinstance(value, list) else [value]
-        lines += [Padding(Text(("• " if isinstance(value, list) else "") + _value(item)), (0, 0, 0, 2)) for item in items]
-    return Group(*lines)
+        parts.append(Text(_label(name), style="dim"))
+        lines = _grid(padding=1)  # an item's further lines stand under its first, so that no text passes for another item
+        for item in value if isinstance(value, list) else [value]:
+            lines.add_row(Text("•" if isinstance(value, list) else ""), Text(_value(item)))
+        parts.append(Padding(lines, (0, 0, 0, 2)))
+    return Group(*parts)
+
+
+def _grid(padding: int) -> Table:
+    """Two columns that fold what is too long: nothing that would be filed is cut."""
+    grid = Table.grid(padding=(0, padding))
+    grid.add_column(overflow="fold")
+    grid.add_column(overflow="fold")
+    return grid
 
 
 def _changes(changes: Sequence[Mapping[str, Any]]) -> list[RenderableType]:

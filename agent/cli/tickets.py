@@ -1,6 +1,5 @@
 """`signoff tickets`: what the local tracker holds."""
 
-import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -11,12 +10,13 @@ from rich.text import Text
 
 from agent.cli import Usage, wiring
 from agent.sealing import SHORT
+from persistence.database import Database
 from persistence.tickets import PostgresTickets, StoredTicket
 
 
 def list_all(*, as_json: bool) -> int:
     """Prints every ticket: a table, or one JSON object a line."""
-    tickets = asyncio.run(_all())
+    tickets = wiring.read_from_database(_all)
     if as_json:
         for ticket in tickets:
             row = {"key": ticket.key, "draft_hash": ticket.draft_hash, "sealed": json.loads(ticket.sealed)}
@@ -38,17 +38,15 @@ def list_all(*, as_json: bool) -> int:
 
 def show(key: str) -> int:
     """Prints one ticket as Markdown."""
-    ticket = next((ticket for ticket in asyncio.run(_all()) if ticket.key.lower() == key.lower()), None)
+    ticket = next((ticket for ticket in wiring.read_from_database(_all) if ticket.key.lower() == key.lower()), None)
     if ticket is None:
         raise Usage(f"There is no ticket {key}: see signoff tickets.")
     print(_markdown(ticket))
     return 0
 
 
-async def _all() -> list[StoredTicket]:
-    with wiring.database_dsn() as dsn:
-        async with wiring.database(dsn) as opened:
-            return await PostgresTickets(opened.engine).all()
+async def _all(database: Database) -> list[StoredTicket]:
+    return await PostgresTickets(database.engine).all()
 
 
 def _markdown(ticket: StoredTicket) -> str:

@@ -1,10 +1,11 @@
 """Wires the ports: which database, which model, which tracker, who may decide."""
 
+import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from agent.cli import Usage
 from persistence import embedded
@@ -12,6 +13,8 @@ from persistence import embedded
 if TYPE_CHECKING:
     from agent.shell import Shell
     from persistence.database import Database
+
+Read = TypeVar("Read")
 
 
 @contextmanager
@@ -47,6 +50,23 @@ async def database(dsn: str) -> AsyncIterator["Database"]:
         raise Usage(f"The database cannot be reached ({first_line(error)}): check DATABASE_URL, or unset it.") from None
     async with open_database(dsn) as opened:
         yield opened
+
+
+def read_from_database(read: Callable[["Database"], Awaitable[Read]]) -> Read:
+    """What a command reads that only looks. Raises Usage if the database does not let it."""
+    import psycopg
+    from sqlalchemy.exc import DBAPIError
+
+    async def reading(dsn: str) -> Read:
+        async with database(dsn) as opened:
+            return await read(opened)
+
+    with database_dsn() as dsn:
+        try:
+            return asyncio.run(reading(dsn))
+        except (DBAPIError, psycopg.Error) as error:
+            reason = first_line(getattr(error, "orig", None) or error)
+            raise Usage(f"The database does not answer as it should ({reason}): check it, and try again.") from None
 
 
 def first_line(error: BaseException) -> str:

@@ -14,10 +14,6 @@ class TicketTable(Protocol):
         """The key of the marker's ticket, which is made if there is none."""
         ...
 
-    async def key_of(self, marker: str) -> str | None:
-        """The key of the marker's ticket, if there is one."""
-        ...
-
 
 SECTIONS = (
     ("problem", "Problem"),
@@ -67,13 +63,5 @@ class LocalTracker(LocalRenderer):
 
     async def create(self, sealed: bytes, marker: str) -> Ticket:
         """The ticket of these sealed bytes, new or made before under the same marker."""
-        return _ticket(await self._tickets.insert(marker, sealed))
-
-    async def find(self, marker: str) -> Ticket | None:
-        """The ticket made under the marker, if any."""
-        key = await self._tickets.key_of(marker)
-        return _ticket(key) if key else None
-
-
-def _ticket(key: str) -> Ticket:
-    return Ticket(key=key, url=f"signoff://tickets/{key}")
+        key = await self._tickets.insert(marker, sealed)
+        return Ticket(key=key, url=f"signoff://tickets/{key}")

@@ -64,6 +64,7 @@ def test_lists_are_set_added_to_and_taken_from() -> None:
     [
         (Operation(field="colour", value=["red"]), "There is no field 'colour': use one of title, problem"),
         (Operation(field="custom.", value=["red"]), "There is no field 'custom.'"),
+        (Operation(field="custom.\x1b[2Jx", value=["red"]), "There is no field"),
         (Operation(field="title", value=["x" * 256]), "shorten it to 255"),
         (Operation(field="title", value=["a\nb"]), "The title is one line; that has 2."),
         (Operation(field="issue_type", value=["epic"]), "one of story, bug, task; 'epic' is none of them"),

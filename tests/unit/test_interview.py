@@ -102,6 +102,26 @@ def test_what_it_cannot_read_changes_nothing(text: str) -> None:
     assert hear(text, problem="p", title="t") == ([HINT], {})
 
 
+def test_what_cannot_be_placed_is_said() -> None:
+    said, operations = hear("Hello!\nPriority: high\nnone at all\nProblem: one\nDescription: two", title="t", problem="p")
+    assert operations == {"priority": ["high"], "problem": ["one"]}
+    assert [text for text in ("Hello!", "none at all", "two") if any(text in sentence for sentence in said)] == [
+        "Hello!",
+        "none at all",
+        "two",
+    ]
+
+
+def test_a_long_run_of_spaces_is_read_like_any_text() -> None:
+    text = "log:\n" + " " * 19_000 + "x"
+    assert hear(text)[1]["problem"] == [text]
+
+
+@pytest.mark.parametrize("text", ["OK so the export fails", "Approved invoices are not emailed", "yes we have a problem"])
+def test_a_first_message_may_begin_with_any_word(text: str) -> None:
+    assert hear(text)[1]["problem"] == [text]
+
+
 pieces = st.sampled_from([*(f"{label}: " for label in LABELS), "- ", "\n", "\n- ", "## ", "skip", "also ", "x", "ß", " "])
 
 

@@ -1,4 +1,5 @@
 import io
+import re
 from typing import Any
 
 import pytest
@@ -26,6 +27,18 @@ def preview(**changed: Any) -> dict[str, Any]:
         preview_id="p", draft_hash=sealed.draft_hash, version=2, sealed=sealed.payload, diff=diff(before, sealed.payload)
     )
     return {"kind": "preview", "session_id": "s", **request.model_dump()}
+
+
+@pytest.mark.parametrize("width", [50, 80])
+def test_the_card_cuts_no_long_word_and_tells_items_from_lines(width: int) -> None:
+    long = "H" * 300 + "-THE-END"
+    show = preview(priority=long, labels=["a, b", "c" * 200 + "-LAST"], epic_id=long, custom={"team": long}, assignee=long)
+    joined = re.sub(r"[\s│]", "", printed(show, width))
+    assert joined.count("-THE-END") == 8, "four in the card, four in what changed"
+    assert joined.count("-LAST") == 2
+    assert printed(preview(labels=["a, b"])) != printed(preview(labels=["a", "b"]))
+    assert printed(preview(acceptance_criteria=["a\n• b"])) != printed(preview(acceptance_criteria=["a", "b"]))
+    assert "a*b and 2*3=6" in printed({"kind": "say", "text": "a*b and 2*3=6"})
 
 
 @pytest.mark.parametrize("width", [30, 80, 200])

@@ -23,7 +23,7 @@ def upgrade() -> None:
         sa.Column("session_id", sa.Text, primary_key=True),
         sa.Column("last_seq", sa.BigInteger, nullable=False),
         sa.Column("turn", sa.BigInteger, nullable=False, server_default="0"),
-        *_texts("draft", "pending", nullable=True),
+        *_texts("state", "pending", nullable=True),
         sa.Column("checkpoint", sa.LargeBinary, nullable=True),
         _at(),
     )
