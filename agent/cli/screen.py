@@ -129,11 +129,19 @@ def _body(fields: Mapping[str, Any]) -> RenderableType:
     for name in (name for name in BODY_ORDER if name in fields):
         value = fields[name]
         parts.append(Text(_label(name), style="dim"))
-        lines = _grid(padding=1)  # an item's further lines stand under its first, so that no text passes for another item
-        for item in value if isinstance(value, list) else [value]:
-            lines.add_row(Text("•" if isinstance(value, list) else ""), Text(_value(item)))
+        lines: RenderableType = Text(_value(value), overflow="fold")
+        if isinstance(value, list):
+            lines = _items(value)
         parts.append(Padding(lines, (0, 0, 0, 2)))
     return Group(*parts)
+
+
+def _items(items: Sequence[Any]) -> Table:
+    """A list whose items' further lines stand under their first, so that no text passes for another item."""
+    grid = _grid(padding=1)
+    for item in items:
+        grid.add_row(Text("•"), Text(_value(item)))
+    return grid
 
 
 def _grid(padding: int) -> Table:

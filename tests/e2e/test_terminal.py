@@ -70,18 +70,21 @@ def test_a_ticket_typed_by_a_person(dsn: str, tmp_path: Path) -> None:
         terminal.type("\x1b[200~it finishes\nit is logged\x1b[201~")  # pasted as one block
         terminal.see("it is logged")
         terminal.type("\r")
-        card = terminal.see("version 1 ·")
+        card = terminal.see("version 1")
         assert "• it finishes" in card
         assert "• it is logged" in card
         terminal.see("ann › ")
         with chatting(dsn, tmp_path, "--as", "bob", "--session", "typed") as (other, _):
-            other.see("version 1 ·")
+            other.see("version 1")
             other.see("bob › ")
             other.type("/edit title=Changed by bob\r")
-            other.see("version 2 ·")
+            other.see("version 2 by bob")
             terminal.see("Title: added    Changed by bob")  # above ann's prompt, without a word of hers
             other.type("\x04")
             other.see("signoff chat --session typed")
+        terminal.type("/approve\r")  # a line begun before bob's card came up does not mean that one
+        terminal.see("Nothing was decided")
+        terminal.see("ann › ")
         terminal.type("/approve\r")
         terminal.see("Filed as LOCAL-1")
         terminal.see("ann › ")

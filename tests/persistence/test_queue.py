@@ -79,3 +79,11 @@ async def test_the_worker_outlives_cut_connections(dsn: str, database: Database,
             await asyncio.sleep(0.5)
             await database.engine.dispose()
             assert of_kind(await one.say(f"Title: After cut {number}"), "preview")
+
+
+async def test_no_announcement_is_missed(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("persistence.queue.POLL", 3600.0)  # whoever waits for the next poll waits too long
+    async with talk_on(database) as make:
+        talks = [make(f"busy-{number}") for number in range(4)]
+        for turn in range(25):
+            await asyncio.gather(*(one.say(f"Title: Turn {turn}\nType: bug\nProblem: p") for one in talks))
