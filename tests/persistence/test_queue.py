@@ -7,8 +7,10 @@ import time
 import psycopg
 import pytest
 
+from agent.ports import Event, Snapshot, Turn
 from agent.protocol import Reply
 from persistence.database import Database
+from persistence.store import PostgresStore
 from tests.support import COMPLETE, Talk, make_shell, of_kind, talk_on
 
 STUCK = """
@@ -81,9 +83,30 @@ async def test_the_worker_outlives_cut_connections(dsn: str, database: Database,
             assert of_kind(await one.say(f"Title: After cut {number}"), "preview")
 
 
-async def test_no_announcement_is_missed(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("persistence.queue.POLL", 3600.0)  # whoever waits for the next poll waits too long
-    async with talk_on(database) as make:
-        talks = [make(f"busy-{number}") for number in range(4)]
-        for turn in range(25):
-            await asyncio.gather(*(one.say(f"Title: Turn {turn}\nType: bug\nProblem: p") for one in talks))
+class Eager(PostgresStore):
+    """Accepts the next event as soon as a turn is committed, while its job still holds the session's lock."""
+
+    def __init__(self, database: Database, events: list[Event]) -> None:
+        super().__init__(database)
+        self.events = events
+
+    async def commit(self, snapshot: Snapshot, turn: Turn) -> bool:
+        more = await super().commit(snapshot, turn)
+        if self.events:
+            await self.accept(self.events.pop())
+        return more
+
+
+async def test_an_event_that_came_while_its_session_was_locked_is_not_left_to_the_next_poll(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("persistence.queue.POLL", 3600.0)
+    one = Talk(database, "terminal:eager")
+    shell = make_shell(database)
+    events = [one.event(Reply(text=f"Title: Turn {number}\nType: bug\nProblem: p", by="ann")) for number in range(10)]
+    shell._store = Eager(database, events)
+    async with database.queue.working(shell):
+        await one.store.accept(events.pop())
+        async with asyncio.timeout(30):
+            while events or not await one.feed.settled():
+                await asyncio.sleep(0.02)
