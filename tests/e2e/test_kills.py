@@ -12,6 +12,13 @@ from tests.processes import Forker
 COMPLETE = "Title: Export fails\\nProblem: It answers 500.\\nAcceptance criteria: it finishes"
 
 
+def wait_until(connection: "psycopg.Connection[tuple[bool]]", question: str) -> None:
+    until = time.monotonic() + 30
+    while connection.execute(question).fetchone() != (True,):
+        assert time.monotonic() < until, question
+        time.sleep(0.01)
+
+
 def tickets(signoff: Forker, dsn: str) -> list[dict[str, Any]]:
     return signoff.run(dsn, "tickets", "--json").shows
 
@@ -74,11 +81,10 @@ def test_an_answer_that_a_dead_terminal_was_owed_is_given_to_the_next(signoff: F
         chat.send(COMPLETE)
         chat.wait_for("preview")
         with psycopg.connect(dsn) as blocker:
+            wait_until(blocker, "SELECT count(*) = 0 FROM effects WHERE done_at IS NULL")  # it waits for the next line
             blocker.execute("LOCK TABLE effects IN ACCESS EXCLUSIVE MODE")
             chat.send("/approve")
-            accepted = "SELECT count(*) FROM inbox WHERE kind = 'approve'"
-            while blocker.execute(accepted).fetchone() != (1,):
-                time.sleep(0.01)
+            wait_until(blocker, "SELECT count(*) = 1 FROM inbox WHERE kind = 'approve'")
             chat.kill()
     back = signoff.run(dsn, *args)
     assert [show["status"] for show in back.of_kind("decision")] == ["approved"]
