@@ -165,6 +165,6 @@ def _waits_for(snapshot: Snapshot, outcome: FilingOutcome) -> bool:
 
 def _at_decide(state: dict[str, Any], answer: Reply | Decision | FilingOutcome) -> Any:
     """Input that takes a session without a checkpoint to the gate it waited at: nothing is said, only decided anew."""
-    asking = {question["field"] for question in state.get("asking", [])}  # asked again, and that is not counted
+    asking = {question.get("field") for question in state.get("asking", [])}  # asked again, and that is not counted
     asked = {name: times - (name in asking) for name, times in state.get("asked", {}).items()}
     return {**state, "event_id": f"{answer.event_id}:rebuilt", "asked": asked, "unheard": True, "show": False}

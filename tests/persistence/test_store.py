@@ -210,6 +210,23 @@ async def test_a_rebuilt_session_knows_what_was_skipped(database: Database, talk
     assert of_kind(shows, "filed")["draft_hash"] == card["draft_hash"]
 
 
+async def test_a_rebuilt_session_knows_what_was_rejected_and_asked(database: Database, talk: Talks) -> None:
+    one = talk("rejected")
+    card = of_kind(await one.say(COMPLETE), "preview")
+    await one.send(Decision(type="reject", draft_hash=card["draft_hash"], by="bob"))
+    await spoil_checkpoint(database)
+    assert of_kind(await one.say("hm"), "question")["questions"][0]["text"].startswith("What should change?")
+    await spoil_checkpoint(database)
+    assert of_kind(await one.say("Title: Better"), "preview")["version"] == 2
+    two = talk("asked")
+    await two.say("Title: T\nProblem: p")
+    for _ in range(2):
+        await spoil_checkpoint(database)
+        assert of_kind(await two.say(""), "question")
+    await spoil_checkpoint(database)
+    assert of_kind(await two.say(""), "preview")["unanswered"] == ["acceptance_criteria"]
+
+
 async def test_a_rebuilt_session_knows_what_is_filed(database: Database, talk: Talks) -> None:
     one = talk("filed")
     card = of_kind(await one.say(COMPLETE), "preview")
