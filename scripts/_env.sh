@@ -20,8 +20,9 @@ if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
         echo "signoff: Python's venv module is needed: on Debian, apt-get install python3-venv." >&2
         exit 2
     fi
-    for file in $requirements; do
-        "$root/.venv/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes -r "$root/$file" >&2
+    for file in $requirements; do  # also as constraints: pip would take a newer release for a package wanted with extras
+        "$root/.venv/bin/python" -m pip install -qq --disable-pip-version-check --require-hashes \
+            -r "$root/$file" -c "$root/$file" >&2
     done
     "$root/.venv/bin/python" -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e "$root" >&2
     echo "$wanted" > "$stamp"
