@@ -13,7 +13,7 @@ from persistence.tables import effects, inbox, model_calls
 
 async def read_steps(engine: AsyncEngine, session_id: str) -> list[Step]:
     """The session's processed events in order; empty if there is no such session."""
-    mine = inbox.c.session_id == session_id, inbox.c.processed_at.is_not(None)
+    mine = inbox.c.session_id == session_id, inbox.c.processed_at.is_not(None), inbox.c.outcome != "unheard"
     async with engine.connect() as connection:
         rows = (await connection.execute(select(inbox).where(*mine).order_by(inbox.c.seq))).all()
         shown = (

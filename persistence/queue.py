@@ -1,4 +1,4 @@
-"""The queue: procrastinate's jobs, which only wake a session or file an approval, and the worker that runs them.
+"""The queue: procrastinate's jobs, which only wake a session, file an approval or deliver, and the worker that runs them.
 
 A job is deferred on the caller's connection, so that it commits with the rows that it is about. Procrastinate keeps order
 (one lock a subject), retries and polls; what it lacks is here: a worker that died is noticed by the advisory lock that its
@@ -8,9 +8,10 @@ connection held, and its jobs are put back at once.
 import asyncio
 import contextlib
 import logging
+import re
 import select
 from collections.abc import AsyncIterator
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import procrastinate
 import psycopg
@@ -37,20 +38,51 @@ WHERE job.status = 'doing'
   ))
 """
 
+Surface = Literal["terminal", "slack"]
+"""Who serves a session, and so the queue of its jobs: only a process that is connected to Slack can serve Slack."""
+
+
+def surface_of(session_id: str) -> Surface:
+    """The surface of a session; those of Slack are named TEAM:CHANNEL:THREAD, and a team's id begins with T or E."""
+    return "slack" if re.match(r"[TE][A-Z0-9]*:[A-Z0-9]+:", session_id) else "terminal"
+
+
 SLEEPING_SESSIONS = """
-SELECT DISTINCT session_id FROM inbox
+SELECT DISTINCT 'wake', session_id FROM inbox
 WHERE processed_at IS NULL AND at < clock_timestamp() - interval '5 seconds' AND NOT EXISTS (
   SELECT FROM procrastinate_jobs WHERE lock = 'session:' || session_id AND status IN ('todo', 'doing')
 )
 """
 
+BEHIND_A_FAILURE = """EXISTS (
+    SELECT FROM effects earlier WHERE earlier.session_id = effect.session_id AND earlier.id < effect.id
+    AND earlier.done_at IS NULL AND earlier.attempts > 0 AND earlier.due_at > clock_timestamp()
+)"""
+"""An effect before it in its session failed and waits to be tried again: they stay in order."""
+
+UNDELIVERED_SESSIONS = f"""
+SELECT DISTINCT 'deliver', session_id FROM effects effect
+WHERE done_at IS NULL AND due_at < clock_timestamp() - interval '5 seconds' AND session_id ~ '^[TE][A-Z0-9]*:[A-Z0-9]+:'
+AND NOT {BEHIND_A_FAILURE} AND NOT EXISTS (
+  SELECT FROM procrastinate_jobs WHERE lock = 'say:' || session_id AND status IN ('todo', 'doing')
+)
+"""
+
 DEFER_WAKE = """
 procrastinate_defer_jobs_v1(ARRAY[ROW(
-    'default', 'wake', 0, 'session:' || CAST(%(session_id)s AS text), NULL,
+    CAST(%(queue)s AS text), 'wake', 0, 'session:' || CAST(%(session_id)s AS text), NULL,
     jsonb_build_object('session_id', CAST(%(session_id)s AS text)), NULL
 )::procrastinate_job_to_defer_v1])
 """
 """A job that takes the session's turns, as an expression of the statement that accepts an event: one round trip for both."""
+
+DEFER_DELIVER = """
+SELECT procrastinate_defer_jobs_v1(ARRAY[ROW(
+    'slack', 'deliver', 0, 'say:' || CAST(%(session_id)s AS text), NULL,
+    jsonb_build_object('session_id', CAST(%(session_id)s AS text)), NULL
+)::procrastinate_job_to_defer_v1])
+"""
+"""A job that takes a session's effects outside."""
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +96,10 @@ class Handlers(Protocol):
 
     async def file(self, session_id: str, draft_hash: str) -> None:
         """Takes an approval to the tracker."""
+        ...
+
+    async def deliver(self, session_id: str) -> float | None:
+        """Takes what people are to see to the surface; gives the seconds after which to look again, if need be."""
         ...
 
 
@@ -97,6 +133,8 @@ class Queue:
 
     def __init__(self, dsn: str, *, concurrency: int) -> None:
         self._dsn, self._concurrency = dsn, concurrency
+        self.ready = False
+        """A worker of this process runs jobs."""
         self._handlers: Handlers | None = None
         self._app = procrastinate.App(
             connector=procrastinate.PsycopgConnector(
@@ -106,6 +144,8 @@ class Queue:
         retry = procrastinate.RetryStrategy(wait=1)  # the shell gives up on a bug; only the database fails for longer
         self._wake = self._app.task(name="wake", retry=retry, pass_context=True)(self._on_wake)
         self._file = self._app.task(name="file", retry=retry)(self._on_file)
+        self._deliver = self._app.task(name="deliver", retry=retry)(self._on_deliver)
+        self._nudge = self._app.task(name="nudge", retry=retry)(self._on_nudge)
 
     async def _on_wake(self, context: procrastinate.JobContext, session_id: str) -> None:
         assert self._handlers
@@ -114,6 +154,23 @@ class Queue:
     async def _on_file(self, session_id: str, draft_hash: str) -> None:
         assert self._handlers
         await self._handlers.file(session_id, draft_hash)
+
+    async def _on_deliver(self, session_id: str) -> None:
+        assert self._handlers
+        if (seconds := await self._handlers.deliver(session_id)) is not None:
+            delay: Any = {"milliseconds": int(1000 * seconds)}
+            delayed = self._nudge.configure(queue="slack", schedule_in=delay, queueing_lock=f"nudge:{session_id}")
+            with contextlib.suppress(procrastinate.exceptions.AlreadyEnqueued):  # the other one, or the sweeper, will do
+                await delayed.defer_async(session_id=session_id)
+
+    async def _on_nudge(self, session_id: str) -> None:
+        """A delayed job with the session's lock would hold up those that are not delayed."""
+        await self._defer("deliver", session_id)
+
+    async def _defer(self, task: str, session_id: str) -> None:
+        chosen, lock = (self._wake, "session") if task == "wake" else (self._deliver, "say")
+        job = chosen.configure(lock=f"{lock}:{session_id}", queue=surface_of(session_id))
+        await job.defer_async(session_id=session_id)
 
     async def open(self) -> None:
         """Connects."""
@@ -125,13 +182,14 @@ class Queue:
 
     async def defer_file(self, session_id: str, draft_hash: str, connection: AsyncConnection) -> None:
         """A job that files an approval, once the caller's transaction commits."""
-        job = self._file.configure(lock=f"file:{session_id}:{draft_hash}", connection=await raw(connection))
+        lock, queue = f"file:{session_id}:{draft_hash}", surface_of(session_id)
+        job = self._file.configure(lock=lock, queue=queue, connection=await raw(connection))
         await job.defer_async(session_id=session_id, draft_hash=draft_hash)
 
     @contextlib.asynccontextmanager
-    async def working(self, handlers: Handlers) -> AsyncIterator[None]:
-        """Runs jobs in the background, and puts back those of workers that died."""
-        self._handlers = handlers
+    async def working(self, handlers: Handlers, surface: Surface = "terminal") -> AsyncIterator[None]:
+        """Runs the surface's jobs in the background, and puts back those of workers that died."""
+        self._handlers, self._surface = handlers, surface
         tasks = [asyncio.create_task(self._work()), asyncio.create_task(self._care())]
         try:
             yield
@@ -155,6 +213,7 @@ class Queue:
     async def _run_worker(self) -> None:
         worker = _Worker(
             app=self._app,
+            queues=[self._surface],
             concurrency=self._concurrency,
             fetch_job_polling_interval=POLL,
             delete_jobs="successful",
@@ -167,8 +226,10 @@ class Queue:
                 while worker.worker_id is None and not running.done():
                     await asyncio.sleep(0.002)
                 await alive.execute("SELECT pg_advisory_lock(%s, %s::int)", (ALIVE, worker.worker_id))
+                self.ready = True
                 await asyncio.shield(running)
         finally:
+            self.ready = False
             worker.stop()  # type: ignore[no-untyped-call]
             await running
 
@@ -187,8 +248,9 @@ class Queue:
                 for (job_id,) in dead:
                     with contextlib.suppress(procrastinate.exceptions.ConnectorException):  # a peer was faster
                         await self._app.job_manager.retry_job_by_id_async(job_id, retry_at=_now())
-                for (session_id,) in await (await connection.execute(SLEEPING_SESSIONS)).fetchall():
-                    await self._wake.configure(lock=f"session:{session_id}").defer_async(session_id=session_id)
+                for sleeping in (SLEEPING_SESSIONS, UNDELIVERED_SESSIONS):
+                    for task, session_id in await (await connection.execute(sleeping)).fetchall():
+                        await self._defer(task, session_id)
                 await connection.rollback()
                 await asyncio.sleep(CARE)
 

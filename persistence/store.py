@@ -9,11 +9,11 @@ from psycopg import AsyncConnection, AsyncPipeline
 from sqlalchemy import func, insert, select, update
 
 from agent.ports import ApprovalRecord, Card, Event, Filing, LostRace, Pending, Snapshot, Ticket, Turn
-from agent.protocol import Decision, FilingOutcome
+from agent.protocol import Decision, FilingOutcome, Reply
 from agent.sealing import SealedTicket, marker
 from persistence.approvals import ApprovalStore
 from persistence.database import Database
-from persistence.queue import DEFER_WAKE, raw
+from persistence.queue import DEFER_DELIVER, DEFER_WAKE, raw, surface_of
 from persistence.tables import filings, previews
 
 # The session's row is its lock: whoever adds an event holds it until the commit, so that `seq` is the order of commits.
@@ -23,15 +23,17 @@ ACCEPT = f"""
         ON CONFLICT (session_id) DO UPDATE SET last_seq = sessions.last_seq + 1
         RETURNING last_seq
     ), event AS (
-        INSERT INTO inbox (event_id, session_id, seq, origin, kind, body, at)
-        SELECT %(event_id)s, %(session_id)s, last_seq, %(origin)s, %(kind)s, %(body)s, clock_timestamp() FROM session
+        INSERT INTO inbox (event_id, session_id, seq, origin, kind, body, surface, at)
+        SELECT %(event_id)s, %(session_id)s, last_seq, %(origin)s, %(kind)s, %(body)s, %(surface)s, clock_timestamp()
+        FROM session
         ON CONFLICT (event_id) DO NOTHING RETURNING seq
     )
     SELECT seq, {DEFER_WAKE} FROM event
 """
 
 NEXT = """
-    SELECT event.event_id, event.origin, event.body, session.turn, session.state, session.pending, session.checkpoint,
+    SELECT event.event_id, event.origin, event.body, event.surface,
+           session.turn, session.state, session.pending, session.checkpoint,
            card.preview_id, card.draft_hash, card.sealed, card.version, card.status
     FROM inbox event JOIN sessions session USING (session_id)
     LEFT JOIN previews card ON card.session_id = event.session_id AND card.status = 'open'
@@ -47,7 +49,8 @@ ADVANCE = """
                pending = CASE WHEN %(ran)s THEN %(pending)s ELSE pending END
         WHERE session_id = %(session_id)s AND turn = %(turn)s RETURNING turn
     )
-    UPDATE inbox event SET processed_at = clock_timestamp(), outcome = %(outcome)s, verdict = %(verdict)s
+    UPDATE inbox event SET processed_at = clock_timestamp(), outcome = %(outcome)s, verdict = %(verdict)s,
+           body = coalesce(%(heard)s, body)
     WHERE event_id = %(event_id)s AND processed_at IS NULL AND EXISTS (SELECT FROM session)
     RETURNING EXISTS (
         SELECT FROM inbox later
@@ -95,8 +98,13 @@ class PostgresStore:
             row = await (await driver.execute(NEXT, {"session_id": session_id})).fetchone()
         if row is None:
             return None
-        answer = json.loads(row["body"])
-        event = Event(event_id=row["event_id"], session_id=session_id, origin=row["origin"], answer=answer)
+        event = Event(
+            event_id=row["event_id"],
+            session_id=session_id,
+            origin=row["origin"],
+            surface=json.loads(row["surface"] or "{}"),
+            answer=json.loads(row["body"]),
+        )
         found: dict[str, Any] = {}
         if isinstance(event.answer, Decision):
             async with self._database.engine.connect() as connection:
@@ -144,6 +152,7 @@ class PostgresStore:
             "event_id": event.event_id,
             "turn": snapshot.turn,
             "outcome": turn.outcome,
+            "heard": _body(turn.heard) if turn.heard else None,
             "verdict": _json(turn.verdict.model_dump()) if turn.verdict else None,
             "ran": graph is not None,
             "state": _json(graph.state) if graph else None,
@@ -219,8 +228,10 @@ class PostgresStore:
 async def _accept(driver: AsyncConnection[Any], event: Event) -> bool:
     row = {
         **event.model_dump(include={"event_id", "session_id", "origin"}),
+        "queue": surface_of(event.session_id),
         "kind": event.answer.type,
-        "body": _json(event.answer.model_dump(mode="json", exclude_defaults=True) | {"type": event.answer.type}),
+        "body": _body(event.answer),
+        "surface": _json(event.surface) if event.surface else None,
     }
     return (await (await driver.execute(ACCEPT, row)).fetchone()) is not None
 
@@ -252,6 +263,12 @@ def _writes(event: Event, turn: Turn) -> Iterator[_Write]:
             yield KEEP_CALL, {**call.model_dump(exclude={"answer"}), "answer": _json(call.answer)}
     for n, body in enumerate(turn.shows):
         yield SAY, {"key": f"{event.event_id}:{n}", "session_id": session_id, "origin": event.origin, "body": _json(body)}
+    if turn.shows and surface_of(session_id) == "slack":
+        yield DEFER_DELIVER, {"session_id": session_id}
+
+
+def _body(answer: Reply | Decision | FilingOutcome) -> str:
+    return _json(answer.model_dump(mode="json", exclude_defaults=True) | {"type": answer.type})
 
 
 def _json(value: Any) -> str:

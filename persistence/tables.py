@@ -66,6 +66,7 @@ inbox = Table(
     Column("kind", Text, nullable=False),
     Column("body", Json, nullable=False),
     Column("verdict", Json, nullable=True),
+    Column("surface", Json, nullable=True),
     _now(),
     Column("processed_at", DateTime(timezone=True), nullable=True),
     Column("outcome", Text, nullable=True),
@@ -82,6 +83,10 @@ previews = Table(
     Column("sealed", LargeBinary, nullable=False),
     Column("version", Integer, nullable=False),
     Column("status", Text, nullable=False),
+    Column("message", Json, nullable=True),  # where the surface shows it; moves to the card that is shown there next
+    Column("posted_at", DateTime(timezone=True), nullable=True),
+    Column("shown_at", DateTime(timezone=True), nullable=True),
+    Column("digest", Text, nullable=True),  # of what its message shows
     _now(),
 )
 Index("previews_one_open", previews.c.session_id, unique=True, postgresql_where=text("status = 'open'"))
@@ -131,8 +136,29 @@ effects = Table(
     Column("body", Json, nullable=False),
     _now(),
     Column("done_at", DateTime(timezone=True), nullable=True),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("due_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Column("problem", Text, nullable=True),  # why it cannot be delivered, for an operator
 )
 Index("effects_of_session", effects.c.session_id, effects.c.id)
+Index("effects_open", effects.c.session_id, effects.c.id, postgresql_where=text("done_at IS NULL"))
+
+comments = Table(
+    "comments",
+    metadata,
+    Column("id", Text, primary_key=True),
+    *(Column(name, Text, nullable=False) for name in ("key", "author", "text")),
+    _now(),
+)
+
+places = Table(
+    "places",
+    metadata,
+    Column("place", Text, primary_key=True),
+    Column("setting", Json, nullable=False),
+    Column("changed_by", Text, nullable=False),
+    _now(),
+)
 
 model_calls = Table(
     "model_calls",

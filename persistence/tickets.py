@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import func, insert, select, text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from persistence.tables import tickets
+from persistence.tables import comments, tickets
 
 LOCK = 5_960_741
 """The class of the advisory locks under which tickets are numbered; the other half of the key is the project's hash."""
@@ -50,6 +51,18 @@ class PostgresTickets:
                 }
                 await connection.execute(insert(tickets), row)
         return f"{project}-{number}"
+
+    async def comment(self, comment_id: str, key: str, author: str, text: str) -> None:
+        """Adds a comment, unless there is one with this id."""
+        row = {"id": comment_id, "key": key, "author": author, "text": text}
+        async with self._engine.begin() as connection:
+            await connection.execute(postgresql.insert(comments).values(row).on_conflict_do_nothing())
+
+    async def comments(self, key: str) -> list[tuple[str, datetime, str]]:
+        """A ticket's comments, the oldest first: who, when, and what."""
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(select(comments).where(comments.c.key == key).order_by(comments.c.at))
+        return [(row.author, row.at, row.text) for row in rows]
 
     async def all(self) -> list[StoredTicket]:
         """Every ticket, the oldest first."""

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from persistence.database import Database, open_database
-from persistence.migrate import migrate
+from persistence.migrate import NEWEST, migrate
 from persistence.tables import metadata
 
 MIGRATE = """
@@ -49,5 +49,5 @@ async def test_migrating_again_does_nothing(empty_dsn: str) -> None:
         await migrate(opened.engine)
     engine = create_async_engine(empty_dsn.replace("postgresql://", "postgresql+psycopg://"))
     async with engine.connect() as connection:
-        assert await connection.scalar(text("SELECT version_num FROM signoff_version")) == "0001"
+        assert await connection.scalar(text("SELECT version_num FROM signoff_version")) == NEWEST
     await engine.dispose()

@@ -1,0 +1,95 @@
+"""Looking at sessions from outside a turn: `agent.surfaces.Sessions` and `Places` on a `Database`."""
+
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from agent.ports import Pending
+from agent.surfaces import Posted, Standing
+from persistence.database import Database
+from persistence.tables import Json, inbox, places
+
+EXISTS = "SELECT FROM sessions WHERE session_id = %s"
+WAITING_IN = """
+    SELECT session_id FROM sessions WHERE starts_with(session_id, %s) AND (pending IS NOT NULL OR turn = 0)
+    ORDER BY at DESC LIMIT 1
+"""
+STANDING = """
+    SELECT session.session_id, session.state, session.pending, session.at, open.draft_hash AS open_hash, newest.message
+    FROM sessions session
+    LEFT JOIN previews open ON open.session_id = session.session_id AND open.status = 'open'
+    LEFT JOIN LATERAL (
+        SELECT message FROM previews WHERE previews.session_id = session.session_id AND message IS NOT NULL
+        ORDER BY at DESC LIMIT 1
+    ) newest ON true
+"""
+ONE = text(STANDING + "WHERE session.session_id = :session_id").columns(state=Json, pending=Json, message=Json)
+UNSETTLED = text(
+    STANDING + "WHERE starts_with(session.session_id, :team || ':') AND session.pending IS NOT NULL ORDER BY session.at DESC"
+).columns(state=Json, pending=Json, message=Json)
+
+
+class PostgresSessions:
+    """Reads only."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def exists(self, session_id: str) -> bool:
+        """Whether anything was ever accepted for it."""
+        async with self._database.ingest.connection() as driver:
+            return (await (await driver.execute(EXISTS, [session_id])).fetchone()) is not None
+
+    async def standing(self, session_id: str) -> Standing | None:
+        """Where it stands; None if it never began."""
+        return next(iter(await self._standings(ONE, session_id=session_id)), None)
+
+    async def answer(self, event_id: str) -> dict[str, Any] | None:
+        """What an event said as it was accepted, such as a form that came a moment too late."""
+        async with self._database.engine.connect() as connection:
+            return await connection.scalar(select(inbox.c.body).where(inbox.c.event_id == event_id))
+
+    async def waiting_in(self, team: str, channel: str) -> str | None:
+        """The id of the newest session of a channel that waits for somebody."""
+        async with self._database.ingest.connection() as driver:
+            row = await (await driver.execute(WAITING_IN, [f"{team}:{channel}:"])).fetchone()
+        return str(row["session_id"]) if row else None
+
+    async def unsettled(self, team: str) -> list[Standing]:
+        """The sessions of a workspace that wait for somebody, the newest first."""
+        return await self._standings(UNSETTLED, team=team)
+
+    async def _standings(self, query: Any, **values: str) -> list[Standing]:
+        async with self._database.engine.connect() as connection:
+            rows = (await connection.execute(query, values)).all()
+        return [
+            Standing(
+                session_id=row.session_id,
+                state=row.state or {},
+                pending=Pending.model_validate(row.pending) if row.pending else None,
+                open_hash=row.open_hash or "",
+                posted=Posted.model_validate(row.message) if row.message else None,
+                at=row.at,
+            )
+            for row in rows
+        ]
+
+
+class PostgresPlaces:
+    """The settings of channels."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def read(self, place: str) -> dict[str, Any]:
+        """Its settings; empty if it has none."""
+        async with self._database.engine.connect() as connection:
+            return await connection.scalar(select(places.c.setting).where(places.c.place == place)) or {}
+
+    async def write(self, place: str, setting: dict[str, Any], changed_by: str) -> None:
+        """Puts its settings in the place of what it had."""
+        row = {"place": place, "setting": setting, "changed_by": changed_by}
+        kept = {"setting": setting, "changed_by": changed_by, "at": text("clock_timestamp()")}
+        async with self._database.engine.begin() as connection:
+            await connection.execute(insert(places).values(row).on_conflict_do_update(index_elements=["place"], set_=kept))
