@@ -38,6 +38,7 @@ class Head(BaseModel):
     about: str = ""
     session_id: str = "terminal:replay"
     questions: int = 1
+    overhears: bool = False
     destination: Destination = Field(default_factory=Destination)
 
 
@@ -117,7 +118,8 @@ async def run(conversation: Conversation, tracker: Renderer) -> AsyncIterator[tu
     """Runs the conversation's events through today's graph; gives each with what it shows."""
     recorded = _Recorded()
     listener = Listener(recorded, conversation.head.questions)
-    turns = Turns(build(listener, tracker, conversation.head.destination, TurnSaver()))
+    graph = build(listener, tracker, conversation.head.destination, TurnSaver())
+    turns = Turns(graph, overhears=conversation.head.overhears)
     session = _Session()
     for step in conversation.steps:
         recorded.answers = [AIMessage.model_validate(call.answer) for call in step.calls]

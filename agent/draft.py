@@ -1,5 +1,7 @@
 """The draft of a ticket, and the one way it changes: operations that name a field, a value and whose words say so."""
 
+import hashlib
+import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -50,6 +52,18 @@ class Evidence(BaseModel):
     message: str = ""
     start: int = 0
     permalink: str = ""
+    changed: Literal["", "edited", "deleted"] = ""
+    """What became of the message since; its words may no longer stand there."""
+
+
+class Attachment(BaseModel):
+    """A file of the conversation that is filed with the ticket, named by its id and by the SHA-256 of its bytes."""
+
+    id: str
+    name: str = ""
+    sha256: str = ""
+    """Empty if the file could not be read; then only its id is sealed."""
+    url: str = ""
 
 
 class Source(BaseModel):
@@ -62,12 +76,16 @@ class Source(BaseModel):
 
 
 class Operation(BaseModel):
-    """One change to the draft: `set` replaces, `add` and `remove` change a list, `skip` leaves a field open on purpose."""
+    """One change to the draft: `set` replaces, `add` and `remove` change a list, `skip` leaves a field open on purpose.
+
+    Attachments are removed by their ids; they are added by the messages that bring them.
+    """
 
     op: Literal["set", "add", "remove", "skip"] = "set"
     field: str
     value: list[str] = Field(default_factory=list, description="One item, or for a list field several.")
     message: str = Field(default="", description="The id of the message that says so.")
+    over: str = Field(default="", description="The digest of the value it was meant to replace; empty: whatever is there.")
 
 
 class TicketDraft(BaseModel):
@@ -89,6 +107,7 @@ class TicketDraft(BaseModel):
     assignee: str = ""
     epic_id: str = ""
     custom: dict[str, str] = Field(default_factory=dict)
+    attachments: list[Attachment] = Field(default_factory=list)
     evidence: list[Evidence] = Field(default_factory=list)
     skipped: list[str] = Field(default_factory=list)
     """Fields that people left open on purpose."""
@@ -98,6 +117,11 @@ class TicketDraft(BaseModel):
         """The fields without which a ticket is not ready, in the order to ask for them."""
         wanted = ["problem", "title"] + (["acceptance_criteria"] if self.issue_type == "story" else [])
         return [field for field in wanted if not getattr(self, field)]
+
+    def digest(self, field: str) -> str:
+        """A short name for what the field holds now, by which a form tells whether it was changed meanwhile."""
+        value = self.custom.get(field.removeprefix(CUSTOM), "") if field.startswith(CUSTOM) else self.model_dump()[field]
+        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:8]
 
     def content(self) -> dict[str, Any]:
         """Everything that a tracker could be sent: the draft without what is only known about it."""
@@ -122,12 +146,17 @@ def apply(draft: TicketDraft, operations: Sequence[Operation], sources: Mapping[
 
 
 def _change(draft: TicketDraft, operation: Operation, source: Source | None) -> None:
+    if operation.field == "attachments" and operation.op == "remove":
+        draft.attachments = [file for file in draft.attachments if file.id not in operation.value]
+        return
     field, values = operation.field, [tidy for value in operation.value if (tidy := clean(value)[0].strip())]
     named = field.removeprefix(CUSTOM) if field.startswith(CUSTOM) else ""
     if field not in FIELDS and not (
         named and named == clean(named)[0].strip() and len(named) <= NAME_LIMIT and "\n" not in named
     ):
         raise DraftError(f"There is no field {field[:NAME_LIMIT]!r}: use one of {', '.join(FIELDS)}, or {CUSTOM}NAME.")
+    if operation.over and operation.over != draft.digest(field):
+        raise DraftError(f"The {field} was changed by somebody else meanwhile, so yours was not put over it.")
     if operation.op == "skip":
         draft.skipped = sorted({*draft.skipped, field})
         return

@@ -16,7 +16,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.prebuilt import ToolNode
 from pydantic import ValidationError
 
-from agent.draft import TEXT_LIMIT, TicketDraft, apply, clean, first_line
+from agent.draft import TEXT_LIMIT, Operation, TicketDraft, apply, clean, first_line
 from agent.listening import record, request_for, sources_for
 from agent.ports import Renderer
 from agent.protocol import (
@@ -60,17 +60,20 @@ Graph = CompiledStateGraph[State, None, State, State]
 _RESET = {
     name: field.get_default(call_default_factory=True)
     for name, field in State.model_fields.items()
-    if name not in ("messages", "event_id", "show", "calls")
+    if name not in ("messages", "event_id", "show", "calls", "quiet", "unheard", "destination")
 }
 """The state's fields as they are at the start of a ticket."""
 
 
 @dataclass(frozen=True)
 class Listener:
-    """Who reads the messages: a chat model, and how many questions at a time its answers can be matched to."""
+    """Who reads the messages: a chat model, and what it is capable of."""
 
     model: BaseChatModel
     questions: int = QUESTIONS
+    """How many questions at a time it can match answers to."""
+    overhears: bool = True
+    """It can make sense of what people say to each other; else only the requester and who speaks to it are read."""
 
 
 def build(
@@ -117,46 +120,63 @@ class _Nodes:
         if not (said_last := [message for message in state.messages if isinstance(message, HumanMessage)]):
             return {"calls": []}  # started without a message: only `decide` has something to do
         reply = to_reply(said_last[-1])
-        update: dict[str, Any] = {"event_id": reply.event_id, "show": False, "calls": [], "unheard": False}
-        replies = [reply]
+        update: dict[str, Any] = {"event_id": reply.event_id, "show": False, "calls": [], "unheard": True, "quiet": False}
+        if reply.amends:
+            return update | {"quiet": True, "draft": _amended(state.draft, reply)}
+        replies = [*reply.thread, reply.model_copy(update={"thread": []})]
         if state.outcome and state.outcome.status == "filed":
             if (started := _started(state, reply)) is None:
-                return update
-            replies, update = started, update | _RESET
+                return update | {"quiet": not reply.addressed}
+            replies, update = started, update | _RESET | {"unheard": False}
+        requester = state.model_copy(update=update).requester or reply.by
+        update |= {"requester": requester, **_settled(state.model_copy(update=update), reply)}
         said: list[str] = []
         messages: list[AnyMessage] = []
         for one in replies:  # more than one where a ticket starts with what was said while the last was filed
             read = await self._read(state.model_copy(update=update), one, reply.event_id, said)
             messages.append(read.pop("message"))
+            read["unheard"] = read.get("unheard", False) and update["unheard"]
             update |= read
+        update["quiet"] = update["unheard"] and not update["show"] and not reply.addressed
         if said:
             messages.append(AIMessage("\n".join(said), id=f"{reply.event_id}:say"))
         return {**update, "messages": messages}
 
-    async def _read(self, state: State, reply: Reply, event_id: str, said: list[str]) -> dict[str, Any]:
-        """What one reply changes in the state, and the message that is kept of it."""
+    async def _read(self, state: State, reply: Reply, event_id: str, told: list[str]) -> dict[str, Any]:
+        """What one reply changes in the state, and the message that is kept of it; `told` gets what is to be said to it."""
         text, removed = clean(reply.text)
+        said: list[str] = []
         if removed:
             said.append(f"I took {removed} invisible character{'s' * (removed > 1)} out of that message; the rest is kept.")
         reply = reply.model_copy(update={"text": text})
         update: dict[str, Any] = {}
-        if len(text) > TEXT_LIMIT:
+        if reply.edits:
+            update["draft"], problems = apply(state.draft, reply.edits, sources_for([], reply))
+            said += problems or ([AS_IT_WAS] if update["draft"] is state.draft else [])
+            reply = reply.model_copy(update={"text": text[:TEXT_LIMIT]})
+        elif len(text) > TEXT_LIMIT:
             said.append(
                 f"That message has {len(text):,} characters and I read {TEXT_LIMIT:,} at a time, so it changed nothing: "
                 "send the essentials, or send it in parts."
             )
             reply = reply.model_copy(update={"text": text[:200] + " …"})
-        elif reply.edits:
-            update["draft"], problems = apply(state.draft, reply.edits, sources_for([], reply))
-            said += problems or ([AS_IT_WAS] if update["draft"] is state.draft else [])
         elif reply.show or text.strip().lower() == "show":
             update["show"] = True
-        elif not text.strip():
-            said.append(EMPTY)
-            update["unheard"] = True
-        else:
+        elif text.strip():
             update |= await self._listen(state, reply, event_id, said)
-        return {**update, "message": to_message(reply.model_copy(update={"edits": []}))}
+        else:
+            said += [] if reply.files or reply.setting else [EMPTY]
+            update["unheard"] = True
+        if reply.files:
+            draft = update.get("draft", state.draft)
+            known = {file.id for file in draft.attachments}
+            new = [file for file in reply.files if file.id not in known]
+            version = draft.version + (draft is state.draft)
+            update["draft"] = draft.model_copy(update={"attachments": [*draft.attachments, *new], "version": version})
+            update["unheard"] = False
+        if reply.addressed or not update.get("unheard"):
+            told += said
+        return {**update, "message": to_message(Reply(text=reply.text, **_carried(reply)))}
 
     async def _listen(self, state: State, reply: Reply, event_id: str, said: list[str]) -> dict[str, Any]:
         request = request_for(state, reply)
@@ -185,7 +205,7 @@ class _Nodes:
         draft = state.draft
         if not draft.title and not questions:  # asked in vain: the problem's first line stands in
             draft = _titled(draft)
-        sealed = seal(self._destination, self._tracker.render(draft))
+        sealed = seal(state.destination or self._destination, self._tracker.render(draft))
         row = first(
             DECISIONS,
             Situation(
@@ -215,7 +235,8 @@ class _Nodes:
                 if row.name == "rejected":
                     questions = [Question(text=ASK_FOR_CHANGE)]
                 counts = {q.field: state.asked.get(q.field, 0) for q in questions if q.field}
-                asked = state.asked | {name: n + 1 if state.unheard or not n else n for name, n in counts.items()}
+                again = state.unheard and not state.quiet
+                asked = state.asked | {name: n + 1 if again or not n else n for name, n in counts.items()}
                 call = _call(state, "ask_user", {"questions": [question.model_dump() for question in questions]})
                 return update | {"asking": questions, "asked": asked} | call
         preview = self._preview(state, draft, sealed)
@@ -242,6 +263,32 @@ class _Nodes:
             diff=diff(last.sealed if last else None, sealed.payload),
             unanswered=draft.missing(),
         )
+
+
+def _carried(reply: Reply) -> dict[str, Any]:
+    """What the window remembers of a reply beside its text: who said it, and where it stands."""
+    return reply.model_dump(include={"by", "event_id", "permalink", "addressed", "show"})
+
+
+def _amended(draft: TicketDraft, reply: Reply) -> TicketDraft:
+    """The draft with a mark on the evidence that rests on a message which is no longer what it was."""
+    marked = [
+        evidence.model_copy(update={"changed": reply.amends}) if evidence.message == reply.about else evidence
+        for evidence in draft.evidence
+    ]
+    return draft if marked == draft.evidence else draft.model_copy(update={"evidence": marked})
+
+
+def _settled(state: State, reply: Reply) -> dict[str, Any]:
+    """Where the ticket goes, and for a new one what it starts with, as the place has settled it."""
+    if reply.setting is None:
+        return {}
+    update: dict[str, Any] = {"destination": reply.setting.destination}
+    if state.draft == TicketDraft():
+        given = {field: [*value] if isinstance(value, list) else [value] for field in ("issue_type", "labels", "assignee")
+                 if (value := getattr(reply.setting, field))}  # fmt: skip
+        update["draft"], _ = apply(state.draft, [Operation(field=field, value=value) for field, value in given.items()], {})
+    return update
 
 
 def _started(state: State, reply: Reply) -> list[Reply] | None:

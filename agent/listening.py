@@ -34,7 +34,7 @@ def request_for(state: State, reply: Reply) -> list[BaseMessage]:
 def sources_for(messages: Sequence[AnyMessage], reply: Reply) -> dict[str, Source]:
     """The messages that values may come from, by id: the new one and those still in the window."""
     replies = [*(to_reply(message) for message in messages if isinstance(message, HumanMessage)), reply]
-    return {one.event_id: Source(id=one.event_id, author=one.by, text=one.text) for one in replies}
+    return {one.event_id: Source(id=one.event_id, author=one.by, text=one.text, permalink=one.permalink) for one in replies}
 
 
 def record(request: Sequence[BaseMessage], answer: AIMessage, event_id: str, ordinal: int) -> ModelCall:

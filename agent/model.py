@@ -5,5 +5,5 @@ from agent.interview import GuidedInterview
 
 
 def configured_listener() -> Listener:
-    """The guided interview, which can match an answer to one question at a time."""
-    return Listener(GuidedInterview(), questions=1)
+    """The guided interview, which matches an answer to one question at a time, and takes words for what they are labelled."""
+    return Listener(GuidedInterview(), questions=1, overhears=False)

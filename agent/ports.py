@@ -19,7 +19,9 @@ class Event(BaseModel):
     event_id: str
     session_id: str
     origin: str = ""
-    """The terminal that it came from, so that its answer finds the way back."""
+    """The terminal or the channel that it came from, so that its answer finds the way back."""
+    surface: dict[str, Any] = Field(default_factory=dict)
+    """What the surface itself needs to know of it later."""
     answer: Annotated[Reply | Decision | FilingOutcome, Field(discriminator="type")]
 
 
@@ -105,6 +107,8 @@ class Turn:
     shows: list[dict[str, Any]] = field(default_factory=list)
     """What people are to see, in order: the objects that `chat --json` prints."""
     verdict: Verdict | None = None
+    heard: Reply | None = None
+    """The reply in readable words with all that belongs to it, where it came in as something else."""
     graph: "GraphTurn | None" = None
     """What the graph made of it; None if it was not run."""
 
@@ -164,11 +168,19 @@ class Store(Protocol):
         ...
 
 
-class Policy(Protocol):
-    """Who may decide."""
+class Unheard(Exception):
+    """A reply cannot be heard, now or later; the text tells its author what to do."""
 
-    async def may_decide(self, event: Event) -> Verdict:
-        """The verdict on the person behind a click. An error means no."""
+
+class Facts(Protocol):
+    """What a turn has to know of the world, asked before it is taken and kept with its event."""
+
+    async def hear(self, snapshot: Snapshot, reply: Reply) -> Reply:
+        """The reply in readable words, with the thread and the files that belong to it. Raises Unheard."""
+        ...
+
+    async def may_decide(self, snapshot: Snapshot, decision: Decision) -> Verdict:
+        """The verdict on the person behind a click. What cannot be found out means no."""
         ...
 
 
@@ -194,4 +206,8 @@ class Tracker(Renderer, Protocol):
 
     async def create(self, sealed: bytes, marker: str) -> Ticket:
         """Files exactly these bytes under the marker. Raises TrackerError if it surely did not happen."""
+        ...
+
+    async def comment(self, comment_id: str, key: str, author: str, text: str) -> None:
+        """Adds a comment to a ticket; the same id twice is one comment."""
         ...

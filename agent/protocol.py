@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from agent.draft import FIELDS, Operation
-from agent.sealing import FieldChange
+from agent.draft import FIELDS, Attachment, Operation
+from agent.sealing import Destination, FieldChange
 
 # --- Requests: what a gate interrupts with -----------------------------------------------------------------------------
 
@@ -91,6 +91,15 @@ def from_hitl(value: Mapping[str, Any]) -> Request:
 # --- Answers: what a gate is resumed with ------------------------------------------------------------------------------
 
 
+class Setting(BaseModel):
+    """What is settled for the place of a conversation: where its tickets go, and what they start with."""
+
+    destination: Destination = Field(default_factory=Destination)
+    issue_type: str = ""
+    labels: list[str] = Field(default_factory=list)
+    assignee: str = ""
+
+
 class Reply(BaseModel):
     """Something a person said, or the fields they changed by hand."""
 
@@ -101,6 +110,16 @@ class Reply(BaseModel):
     edits: list[Operation] = Field(default_factory=list)
     show: bool = False
     """Asks for the card as it stands, whatever was rejected before."""
+    addressed: bool = True
+    """Said to the agent. What people say to each other is heard, and answered only by what it changes."""
+    thread: list["Reply"] = Field(default_factory=list)
+    """What was said before, the oldest first, where this is what brought the agent into a running thread."""
+    permalink: str = ""
+    files: list[Attachment] = Field(default_factory=list)
+    setting: Setting | None = None
+    amends: Literal["", "edited", "deleted"] = ""
+    """Nothing is said: the message `about` is no longer what it was."""
+    about: str = ""
 
 
 class Decision(BaseModel):

@@ -3,9 +3,12 @@
 import asyncio
 import hashlib
 import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
-from agent.ports import Event, Filing, LostRace, Policy, Snapshot, Store, Tracker, TrackerError, Turn, Verdict
-from agent.protocol import Decision, FilingOutcome
+from agent import shows
+from agent.ports import Facts, Filing, LostRace, Snapshot, Store, Tracker, TrackerError, Turn, Unheard, Verdict
+from agent.protocol import Decision, FilingOutcome, Reply
 from agent.turn import Turns
 
 TRIES = 3
@@ -14,16 +17,26 @@ TRIES = 3
 COMMIT_TRIES = 30
 """The same for a turn that cannot be committed: that is the database's trouble, most of the time, and it passes."""
 
+FACTS_TRIES = 120
+"""The same while the facts cannot be found out: that is the outside's trouble."""
+
 BUDGET = 60.0
 """Seconds that a turn may take, a model's thinking included."""
+
+Deliver = Callable[[str], Awaitable[float | None]]
+"""Takes a session's effects outside; gives the seconds after which to look again, if need be."""
 
 log = logging.getLogger(__name__)
 
 
-class AnyoneMayDecide:
-    """The terminal's policy: whoever can type here may decide."""
+class TerminalFacts:
+    """The facts of the terminal: people type readable words, and whoever can type here may decide."""
 
-    async def may_decide(self, event: Event) -> Verdict:
+    async def hear(self, snapshot: Snapshot, reply: Reply) -> Reply:
+        """The reply as it is."""
+        return reply
+
+    async def may_decide(self, snapshot: Snapshot, decision: Decision) -> Verdict:
         """Yes."""
         return Verdict()
 
@@ -31,17 +44,23 @@ class AnyoneMayDecide:
 class Shell:
     """The handlers of the queue's jobs (`persistence.queue.Handlers`). Any number of shells may serve one store."""
 
-    def __init__(self, store: Store, turns: Turns, tracker: Tracker, policy: Policy) -> None:
-        self._store, self._turns, self._tracker, self._policy = store, turns, tracker, policy
+    def __init__(self, store: Store, turns: Turns, tracker: Tracker, facts: Facts, deliver: Deliver | None = None) -> None:
+        self._store, self._turns, self._tracker, self._facts, self._deliver = store, turns, tracker, facts, deliver
 
     async def wake(self, session_id: str, tries: int) -> None:
         """Takes the session's events in order until none is left; `tries` is how often this job failed before."""
         while snapshot := await self._store.next(session_id):
-            budget = TRIES
+            budget = FACTS_TRIES
             try:
-                turn = await self._take(snapshot)
+                snapshot, verdict, heard = await self._gather(snapshot)
+                budget = TRIES
+                async with asyncio.timeout(BUDGET):
+                    turn = replace(await self._turns.take(snapshot, verdict), heard=heard)
                 budget = COMMIT_TRIES
                 more = await self._store.commit(snapshot, turn)
+            except Unheard as error:
+                told = shows.private(getattr(snapshot.event.answer, "by", ""), str(error))
+                more = await self._store.commit(snapshot, Turn(outcome="unheard", shows=[told]))
             except LostRace:
                 continue  # somebody else's turn stands: look again
             except Exception:
@@ -53,17 +72,26 @@ class Shell:
                 return
             tries = 0
 
-    async def _take(self, snapshot: Snapshot) -> Turn:
-        verdict = Verdict()
-        if isinstance(snapshot.event.answer, Decision):
-            verdict = await self._policy.may_decide(snapshot.event)
-        async with asyncio.timeout(BUDGET):
-            return await self._turns.take(snapshot, verdict)
+    async def _gather(self, snapshot: Snapshot) -> tuple[Snapshot, Verdict, Reply | None]:
+        """The snapshot with what was really said, the verdict on a click, and the reply if it was heard as another."""
+        answer = snapshot.event.answer
+        if isinstance(answer, Decision):
+            return snapshot, await self._facts.may_decide(snapshot, answer), None
+        if not isinstance(answer, Reply):
+            return snapshot, Verdict(), None
+        heard = await self._facts.hear(snapshot, answer.model_copy())
+        if heard == answer:
+            return snapshot, Verdict(), None
+        return replace(snapshot, event=snapshot.event.model_copy(update={"answer": heard})), Verdict(), heard
 
     async def file(self, session_id: str, draft_hash: str) -> None:
         """Sends the sealed bytes of an approval, once; what cannot be known is left to a person."""
         if filing := await self._store.begin_filing(session_id, draft_hash):
             await self._store.end_filing(filing, await self._send(filing))
+
+    async def deliver(self, session_id: str) -> float | None:
+        """Takes what people are to see to the surface, where it does not fetch that itself, as a terminal does."""
+        return await self._deliver(session_id) if self._deliver else None
 
     async def _send(self, filing: Filing) -> FilingOutcome:
         if hashlib.sha256(filing.sealed).hexdigest() != filing.draft_hash:

@@ -3,11 +3,11 @@
 from typing import Any
 
 from agent.ports import Pending, Snapshot, Verdict
-from agent.protocol import AskRequest, Decision, FilingOutcome, PreviewRequest, Row, from_hitl
+from agent.protocol import AskRequest, Decision, FilingOutcome, PreviewRequest, Reply, Row, from_hitl
 from agent.sealing import SHORT, FieldChange, diff
 
 Show = dict[str, Any]
-"""An object with a `kind`: say, question, preview, decision or filed."""
+"""An object with a `kind`: say, question, preview, decision, filed, private, contested or marked."""
 
 
 def say(text: str) -> Show:
@@ -15,13 +15,29 @@ def say(text: str) -> Show:
     return {"kind": "say", "text": text}
 
 
-def waiting(session_id: str, pending: Pending | None, by: str = "") -> list[Show]:
-    """What a session waits for: its questions or its card, and whose act led to that card."""
+def private(to: str, text: str) -> Show:
+    """A sentence for one person alone."""
+    return {"kind": "private", "to": to, "text": text}
+
+
+def contested(edit: Reply, fields: list[str]) -> Show:
+    """Fields of a form that somebody else had changed before it was taken, so that they were left alone."""
+    return {"kind": "contested", "to": edit.by, "fields": fields, "event_id": edit.event_id}
+
+
+def marked(amendment: Reply) -> Show:
+    """Words that the draft rests on are no longer there, or no longer the same."""
+    return {"kind": "marked", "message": amendment.about, "how": amendment.amends}
+
+
+def waiting(session_id: str, pending: Pending | None, by: str = "", *, again: bool = False) -> list[Show]:
+    """What a session waits for: its questions or its card, whose act led to that card, and whether it was shown before."""
     match from_hitl(pending.request) if pending else None:
         case AskRequest() as request:
             return [{"kind": "question", "questions": [question.model_dump() for question in request.questions]}]
         case PreviewRequest() as request:
-            return [{"kind": "preview", "session_id": session_id, **request.model_dump(mode="json"), "by": by}]
+            known = {"again": True} if again else {}
+            return [{"kind": "preview", "session_id": session_id, **request.model_dump(mode="json"), "by": by, **known}]
     return []
 
 
@@ -55,7 +71,9 @@ def decision(row: Row, snapshot: Snapshot, click: Decision, verdict: Verdict) ->
     return {
         "kind": "decision",
         "status": row.then,
+        "row": row.name,
         "by": who,
+        "to": click.by,
         "draft_hash": card.draft_hash if card else click.draft_hash or "",
         "diff": [change.model_dump() for change in changes],
         "text": texts[row.name],

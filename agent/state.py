@@ -7,9 +7,10 @@ from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMes
 from langgraph.graph.message import add_messages
 from pydantic import BaseModel, Field
 
-from agent.draft import Operation, TicketDraft
+from agent.draft import TicketDraft
 from agent.ports import ModelCall
 from agent.protocol import FilingOutcome, PreviewRequest, Question, Reply
+from agent.sealing import Destination
 
 WINDOW = 8
 """Messages of people and of the agent that the state keeps; the inbox has them all."""
@@ -57,6 +58,12 @@ class State(BaseModel):
     """What was asked last and is not answered yet."""
     asked: dict[str, int] = Field(default_factory=dict)
     """How often each missing field was asked for."""
+    requester: str = ""
+    """Who asked for this ticket."""
+    destination: Destination | None = None
+    """Where it goes, if its place has settled that."""
+    quiet: bool = False
+    """This event was people talking to each other, and changed nothing: nobody waits for a word from the agent."""
     unheard: bool = False
     """This event was a message that changed nothing: what was asked stays unanswered by it."""
     preview: PreviewRequest | None = None
@@ -74,18 +81,11 @@ class State(BaseModel):
 
 def to_message(reply: Reply) -> HumanMessage:
     """A reply as the message that `extract` reads; the hand-made edits travel with it."""
-    extra = reply.model_dump(mode="json", include={"by", "edits", "show"}, exclude_defaults=True)
+    extra = reply.model_dump(mode="json", exclude={"type", "text", "event_id"}, exclude_defaults=True)
     return HumanMessage(reply.text, id=reply.event_id or None, additional_kwargs=extra)
 
 
 def to_reply(message: HumanMessage) -> Reply:
     """The reply that a message carries, also one that a user interface put into the state itself."""
-    extra = message.additional_kwargs
-    edits = [Operation.model_validate(edit) for edit in extra.get("edits", [])]
-    return Reply(
-        text=str(message.text),
-        by=extra.get("by", ""),
-        event_id=message.id or "",
-        edits=edits,
-        show=extra.get("show", False),
-    )
+    known = {name: value for name, value in message.additional_kwargs.items() if name in Reply.model_fields}
+    return Reply.model_validate({**known, "text": str(message.text), "event_id": message.id or ""})

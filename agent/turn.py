@@ -12,7 +12,7 @@ from langgraph.types import Command
 
 from agent import shows
 from agent.checkpoint import TurnSaver, UnreadableCheckpoint
-from agent.draft import TEXT_LIMIT, clean
+from agent.draft import TEXT_LIMIT, TicketDraft, clean
 from agent.graph import Graph
 from agent.ports import ApprovalRecord, Card, CardStatus, GraphTurn, Pending, Snapshot, Turn, Verdict
 from agent.protocol import (
@@ -36,8 +36,8 @@ STRICT = "__pregel_strict_resume"
 class Turns:
     """Takes turns on one compiled graph, any number at a time."""
 
-    def __init__(self, graph: Graph) -> None:
-        self._graph = graph
+    def __init__(self, graph: Graph, *, overhears: bool = True) -> None:
+        self._graph, self._overhears = graph, overhears
         self._saver = cast(TurnSaver, graph.checkpointer)
 
     async def take(self, snapshot: Snapshot, verdict: Verdict) -> Turn:
@@ -52,8 +52,15 @@ class Turns:
                 graph, said = await self._run(snapshot, answer)
                 return Turn(outcome=answer.status, shows=[shows.outcome(answer), *said], graph=graph)
             case Reply():
+                requester = snapshot.state.get("requester") or answer.by
+                if not self._reads(answer, requester):
+                    return Turn(outcome="overheard")
+                answer.thread = [past for past in answer.thread if self._reads(past, requester)]
                 graph, shown = await self._run(snapshot, answer)
                 return Turn(outcome="replied", shows=shown, graph=graph)
+
+    def _reads(self, reply: Reply, requester: str) -> bool:
+        return self._overhears or reply.addressed or bool(reply.amends) or reply.by == requester
 
     async def _click(self, snapshot: Snapshot, click: Decision, verdict: Verdict) -> Turn:
         click = click.model_copy(update={"by": clean(click.by)[0], "reason": clean(click.reason)[0][:TEXT_LIMIT]})
@@ -116,6 +123,7 @@ def _after(
     checkpoint: bytes,
 ) -> tuple[GraphTurn, list[dict[str, Any]]]:
     event = snapshot.event
+    kept = state.model_dump(mode="json", exclude={"messages", "calls"}, exclude_defaults=True)
     shown = [
         shows.say(str(message.text))
         for message in state.messages
@@ -126,10 +134,16 @@ def _after(
     same = isinstance(request, PreviewRequest) and before is not None and before.preview_id == request.preview_id
     if isinstance(request, PreviewRequest) and not same:
         new_card = Card.model_validate(request.model_dump(include={"preview_id", "draft_hash", "sealed", "version"}))
-    if state.show or not same:
-        shown += shows.waiting(event.session_id, pending, getattr(answer, "by", ""))
+    if state.quiet and not new_card:
+        shown = []
+    elif state.show or not same:
+        shown += shows.waiting(event.session_id, pending, getattr(answer, "by", ""), again=same)
     if before and not same:
         closed = (before.preview_id, _fate(answer, before, state))
+    if isinstance(answer, Reply) and answer.amends and kept.get("draft") != snapshot.state.get("draft"):
+        shown = [shows.marked(answer)]
+    if isinstance(answer, Reply) and (late := _contested(answer, snapshot.state)):
+        shown = [show for show in shown if show["kind"] != "say"] + [shows.contested(answer, late)]
     decision = None
     if isinstance(answer, Decision) and before and _decided(answer, before, state):
         decision = ApprovalRecord(
@@ -140,9 +154,14 @@ def _after(
             preview_id=before.preview_id,
             event_id=event.event_id,
         )
-    kept = state.model_dump(mode="json", exclude={"messages", "calls"}, exclude_defaults=True)
     calls = [call for call in state.calls if call.event_id == event.event_id]
     return GraphTurn(checkpoint, kept, pending, new_card, closed, decision, calls), shown
+
+
+def _contested(edit: Reply, state: dict[str, Any]) -> list[str]:
+    """The fields that were not what the edit was to replace."""
+    draft = TicketDraft.model_validate(state.get("draft", {}))
+    return [one.field for one in edit.edits if one.over and one.over != draft.digest(one.field)]
 
 
 def _decided(decision: Decision, card: Card, state: State) -> bool:

@@ -20,7 +20,7 @@ from agent.graph import Graph, Listener, build
 from agent.interview import GuidedInterview
 from agent.ports import Event, Snapshot, Turn
 from agent.sealing import Destination
-from agent.shell import AnyoneMayDecide, Shell
+from agent.shell import Shell, TerminalFacts
 from agent.turn import Turns
 from persistence import embedded, keeper
 from persistence.database import Database, open_database
@@ -86,7 +86,7 @@ async def working(database: Database) -> AsyncIterator[WatchedStore]:
     """A store whose events are taken by a shell in this process, wired as the program does it."""
     store = WatchedStore(database)
     tracker = LocalTracker(PostgresTickets(database.engine))
-    async with database.queue.working(Shell(store, Turns(compiled(TurnSaver())), tracker, AnyoneMayDecide())):
+    async with database.queue.working(Shell(store, Turns(compiled(TurnSaver())), tracker, TerminalFacts())):
         yield store
 
 

@@ -37,4 +37,5 @@ def answered(
         messages.append(AIMessage(say, id=f"{answer.event_id}:say"))
     if isinstance(answer, Reply) and "parked" not in update:
         messages.append(to_message(answer))
-    return Command(update={"messages": messages, "event_id": answer.event_id, "show": False, **update})
+    quiet = isinstance(answer, Reply) and not answer.addressed
+    return Command(update={"messages": messages, "event_id": answer.event_id, "show": False, "quiet": quiet, **update})

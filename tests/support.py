@@ -12,7 +12,7 @@ from agent.interview import GuidedInterview
 from agent.ports import Event, Tracker
 from agent.protocol import Decision, Reply
 from agent.sealing import Destination
-from agent.shell import AnyoneMayDecide, Shell
+from agent.shell import Shell, TerminalFacts
 from agent.turn import Turns
 from persistence.database import Database
 from persistence.feed import Feed
@@ -29,7 +29,7 @@ def make_shell(database: Database, tracker: Tracker | None = None) -> Shell:
     """The shell as the command line wires it."""
     tracker = tracker or LocalTracker(PostgresTickets(database.engine))
     graph = build(Listener(GuidedInterview(), questions=1), tracker, Destination(), TurnSaver())
-    return Shell(PostgresStore(database), Turns(graph), tracker, AnyoneMayDecide())
+    return Shell(PostgresStore(database), Turns(graph), tracker, TerminalFacts())
 
 
 class Talk:

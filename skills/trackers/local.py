@@ -14,6 +14,10 @@ class TicketTable(Protocol):
         """The key of the marker's ticket, which is made if there is none."""
         ...
 
+    async def comment(self, comment_id: str, key: str, author: str, text: str) -> None:
+        """Adds a comment to a ticket, unless there is one with this id."""
+        ...
+
 
 SECTIONS = (
     ("problem", "Problem"),
@@ -65,3 +69,7 @@ class LocalTracker(LocalRenderer):
         """The ticket of these sealed bytes, new or made before under the same marker."""
         key = await self._tickets.insert(marker, sealed)
         return Ticket(key=key, url=f"signoff://tickets/{key}")
+
+    async def comment(self, comment_id: str, key: str, author: str, text: str) -> None:
+        """A comment on a ticket; the same id twice is one comment."""
+        await self._tickets.comment(comment_id, key, author, text)

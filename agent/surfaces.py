@@ -1,0 +1,143 @@
+"""What a surface that is not a terminal works with: effects to deliver, cards as they stand, and settings of places."""
+
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, Field
+
+from agent.draft import Evidence
+from agent.ports import CardStatus, Pending
+from agent.sealing import FieldChange
+
+
+class Effect(BaseModel):
+    """One thing that people are to see, until it is delivered."""
+
+    id: int
+    key: str
+    session_id: str
+    origin: str
+    body: dict[str, Any]
+    attempts: int
+    """How often its delivery was begun before: if ever, it may be there already."""
+
+
+class Posted(BaseModel):
+    """Where a card stands: the messages that show it, in order; the last one has the buttons."""
+
+    channel: str
+    ts: list[str]
+
+
+class CardView(BaseModel):
+    """A card with everything it shows, as the rows have it now."""
+
+    session_id: str
+    preview_id: str
+    draft_hash: str
+    version: int
+    sealed: dict[str, Any]
+    status: CardStatus
+    age: float
+    """Seconds since something was first changed that no card has shown yet."""
+    since: list[FieldChange] = Field(default_factory=list)
+    """What changed since the card that people saw before this one."""
+    unanswered: list[str] = Field(default_factory=list)
+    evidence: list[Evidence] = Field(default_factory=list)
+    requester: str = ""
+    decided_by: str = ""
+    decided_at: datetime | None = None
+    filing: Literal["", "intended", "sent", "filed", "failed", "unknown"] = ""
+    key: str = ""
+    url: str = ""
+    reason: str = ""
+    posted: Posted | None = None
+    below: int = 0
+    """How many messages came after it in its thread."""
+    digest: str = ""
+    """Of what its messages show now."""
+
+
+class Standing(BaseModel):
+    """Where a session stands."""
+
+    session_id: str
+    state: dict[str, Any] = Field(default_factory=dict)
+    pending: Pending | None = None
+    open_hash: str = ""
+    posted: Posted | None = None
+    """Where its newest card is."""
+    channel: str = ""
+    at: datetime | None = None
+
+
+class Outbox(Protocol):
+    """Effects on their way outside, and the cards they are about."""
+
+    async def due(self, session_id: str) -> list[Effect]:
+        """What is to be delivered now, in order."""
+        ...
+
+    async def wait(self, session_id: str) -> float | None:
+        """The seconds until the next effect of the session is due; None if none is open."""
+        ...
+
+    async def begin(self, effect: Effect) -> None:
+        """Puts on record, before anything is sent, that a delivery is tried."""
+        ...
+
+    async def done(self, effect: Effect, problem: str = "") -> None:
+        """It is delivered; or with a problem: it never will be."""
+        ...
+
+    async def later(self, effect: Effect, seconds: float, *, failed: bool = False) -> None:
+        """It is due again after so many seconds; if it failed, what comes after it waits for it."""
+        ...
+
+    async def send(self, key: str, session_id: str, origin: str, body: dict[str, Any]) -> bool:
+        """A new effect, durable when this returns; False if its key is known already."""
+        ...
+
+    async def cards(self, session_id: str) -> list[CardView]:
+        """The newest card and every other that still stands somewhere, the newest first."""
+        ...
+
+    async def shown(self, card: CardView, posted: Posted, digest: str, *, moved: bool) -> None:
+        """What now stands where; the place is this card's from now on. `moved`: its messages are new ones."""
+        ...
+
+
+class Sessions(Protocol):
+    """Looking at sessions from outside a turn."""
+
+    async def exists(self, session_id: str) -> bool:
+        """Whether anything was ever accepted for it."""
+        ...
+
+    async def standing(self, session_id: str) -> Standing | None:
+        """Where it stands; None if it never began."""
+        ...
+
+    async def answer(self, event_id: str) -> dict[str, Any] | None:
+        """What an event said as it was accepted, such as a form that came a moment too late."""
+        ...
+
+    async def waiting_in(self, team: str, channel: str) -> str | None:
+        """The id of the newest session of a channel that waits for somebody."""
+        ...
+
+    async def unsettled(self, team: str) -> list[Standing]:
+        """The sessions of a workspace that wait for somebody, the newest first."""
+        ...
+
+
+class Places(Protocol):
+    """What is settled for a place, such as a channel."""
+
+    async def read(self, place: str) -> dict[str, Any]:
+        """Its settings; empty if it has none."""
+        ...
+
+    async def write(self, place: str, setting: dict[str, Any], changed_by: str) -> None:
+        """Puts its settings in the place of what it had."""
+        ...
