@@ -14,7 +14,7 @@ class Usage(Exception):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs `signoff`; gives the exit status: 0, 2 if the command cannot go on, 1 if a replay differs, 130 for Ctrl-C."""
+    """Runs `signoff`; gives its exit status: 0, 2 if it cannot go on, 1 if a replay differs or a check fails, 130 on Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a narrow encoding shows a mark, and ends nothing
@@ -50,6 +50,14 @@ def _run(options: argparse.Namespace) -> int:
             from agent.cli import chat
 
             return chat.run(session=options.session, speaker=options.speaker, as_json=options.json)
+        case "serve":
+            from agent.cli import serve
+
+            return serve.run(host=options.host, port=options.port, over_socket=options.socket)
+        case "doctor":
+            from agent.cli import doctor
+
+            return doctor.run(as_json=options.json)
         case "tickets":
             from agent.cli import tickets
 
@@ -83,6 +91,14 @@ def _parser() -> argparse.ArgumentParser:
     chat.add_argument("--as", dest="speaker", metavar="NAME", help="who speaks (your login name)")
     chat.add_argument("--session", metavar="NAME", help="the conversation to continue or to start under this name")
     chat.add_argument("--json", action="store_true", help="print one JSON object a line")
+
+    serve = commands.add_parser("serve", help="be in Slack, over HTTP or Socket Mode")
+    serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
+    serve.add_argument("--port", type=int, default=3000, help="the port to listen on (3000; 0: any free one)")
+    serve.add_argument("--socket", action="store_true", help="connect to Slack over Socket Mode, and listen on nothing")
+
+    doctor = commands.add_parser("doctor", help="check all that serve needs, and say what to do about what is wrong")
+    doctor.add_argument("--json", action="store_true", help="print one JSON object a check")
 
     tickets = commands.add_parser("tickets", help="list the tickets of the local tracker")
     tickets.add_argument("--json", action="store_true", help="print one JSON object a ticket")

@@ -34,7 +34,8 @@ def export(session: str) -> int:
     session_id, steps = wiring.read_from_database(read)
     if not steps:
         raise Usage(f"There is no session {session}: give the name that chat was started with, by --session.")
-    head = Head(session_id=session_id, questions=configured_listener().questions)
+    listener = configured_listener()
+    head = Head(session_id=session_id, questions=listener.questions, overhears=listener.overhears)
     for line in dump(Conversation(head=head, steps=steps)):
         print(line)
     return 0

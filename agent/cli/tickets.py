@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from rich.console import Console
@@ -38,10 +39,18 @@ def list_all(*, as_json: bool) -> int:
 
 def show(key: str) -> int:
     """Prints one ticket as Markdown."""
-    ticket = next((ticket for ticket in wiring.read_from_database(_all) if ticket.key.lower() == key.lower()), None)
+
+    async def read(database: Database) -> tuple[StoredTicket | None, list[tuple[str, datetime, str]]]:
+        tickets = PostgresTickets(database.engine)
+        found = next((ticket for ticket in await tickets.all() if ticket.key.lower() == key.lower()), None)
+        return found, await tickets.comments(found.key) if found else []
+
+    ticket, comments = wiring.read_from_database(read)
     if ticket is None:
         raise Usage(f"There is no ticket {key}: see signoff tickets.")
     print(_markdown(ticket))
+    for author, at, text in comments:
+        print(f"\n{author}, {at.astimezone():%Y-%m-%d %H:%M}:\n{text}")
     return 0
 
 

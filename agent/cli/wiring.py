@@ -11,8 +11,10 @@ from agent.cli import Usage
 from persistence import embedded
 
 if TYPE_CHECKING:
-    from agent.shell import Shell
+    from agent.ports import Facts
+    from agent.shell import Deliver, Shell
     from persistence.database import Database
+    from skills.trackers.local import LocalTracker
 
 Read = TypeVar("Read")
 
@@ -35,7 +37,7 @@ def database_dsn() -> Iterator[str]:
 
 
 @asynccontextmanager
-async def database(dsn: str) -> AsyncIterator["Database"]:
+async def database(dsn: str, concurrency: int = 4) -> AsyncIterator["Database"]:
     """The open database. Raises Usage if it cannot be reached."""
     import psycopg
 
@@ -48,7 +50,7 @@ async def database(dsn: str) -> AsyncIterator["Database"]:
         raise Usage("DATABASE_URL is no valid URL: mend it (special characters are percent-encoded), or unset it.") from None
     except psycopg.Error as error:
         raise Usage(f"The database cannot be reached ({first_line(error)}): check DATABASE_URL, or unset it.") from None
-    async with open_database(dsn) as opened:
+    async with open_database(dsn, concurrency=concurrency) as opened:
         yield opened
 
 
@@ -74,18 +76,24 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0].rstrip(":. ")
 
 
-def shell(opened: "Database") -> "Shell":
-    """The shell over the open database, with everything the settings choose."""
+def tracker(opened: "Database") -> "LocalTracker":
+    """The tracker that the settings choose."""
+    from persistence.tickets import PostgresTickets
+    from skills.trackers.local import LocalTracker
+
+    return LocalTracker(PostgresTickets(opened.engine))
+
+
+def shell(opened: "Database", facts: "Facts | None" = None, deliver: "Deliver | None" = None) -> "Shell":
+    """The shell over the open database, with everything the settings choose; the facts are the terminal's unless given."""
     from agent.checkpoint import TurnSaver
     from agent.graph import build
     from agent.model import configured_listener
     from agent.sealing import Destination
-    from agent.shell import AnyoneMayDecide, Shell
+    from agent.shell import Shell, TerminalFacts
     from agent.turn import Turns
     from persistence.store import PostgresStore
-    from persistence.tickets import PostgresTickets
-    from skills.trackers.local import LocalTracker
 
-    tracker = LocalTracker(PostgresTickets(opened.engine))
-    graph = build(configured_listener(), tracker, Destination(), TurnSaver())
-    return Shell(PostgresStore(opened), Turns(graph), tracker, AnyoneMayDecide())
+    chosen, listener = tracker(opened), configured_listener()
+    turns = Turns(build(listener, chosen, Destination(), TurnSaver()), overhears=listener.overhears)
+    return Shell(PostgresStore(opened), turns, chosen, facts or TerminalFacts(), deliver)

@@ -1,0 +1,1 @@
+"""Signoff in Slack: what comes in, the cards and forms, who may approve, and delivery."""

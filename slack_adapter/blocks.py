@@ -1,0 +1,451 @@
+"""What people see in Slack: cards, questions and notes as Block Kit.
+
+What people wrote is shown as rich text elements, which Slack does not read as markup; our own words are mrkdwn with every
+foreign part escaped. A card that is too long for one message becomes several, and its buttons stand under the last alone.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from agent.draft import Evidence
+from agent.sealing import SHORT, FieldChange
+from agent.surfaces import CardView
+from slack_adapter.inbound import button_value
+from slack_adapter.text import cut, date, escape, link
+
+Block = dict[str, Any]
+
+MESSAGE_CHARACTERS = 9_000
+"""Characters in the blocks of one message; Slack refused 11,300, and says nowhere how many it takes."""
+
+MESSAGE_BLOCKS = 45
+BLOCK_CHARACTERS = 2_900
+FALLBACK = 3_900
+"""Characters of the text beside the blocks, which `chat.update` limits to 4,000."""
+
+EVIDENCE = 3
+"""Links to what was said that stand on the card itself; the rest is behind a button."""
+
+TYPES = {"story": "Story", "bug": "Bug", "task": "Task"}
+LABELS = {"epic_id": "Epic", "type": "Type", "title": "Title", "issue_type": "Type"}
+ORDER = (
+    "problem", "proposed_solution", "acceptance_criteria", "constraints", "dependencies", "risks", "open_questions",
+    "priority", "labels", "assignee", "epic_id", "custom", "attachments",
+)  # fmt: skip
+
+_SECRETS = (
+    ("a private key", re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY")),
+    ("an AWS key", re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b")),
+    ("a GitHub token", re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,})")),
+    ("a Slack token", re.compile(r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}|\bxapp-[A-Za-z0-9-]{10,}")),
+    ("an API key", re.compile(r"\b(?:sk|rk|pk)[-_](?:live|test|ant|proj)?[-_]?[A-Za-z0-9_-]{20,}|\bAIza[A-Za-z0-9_-]{35}")),
+    ("a JSON web token", re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.")),
+    ("a password", re.compile(r"(?i)\b(?:password|passwd|pwd|secret|token|api[_-]?key)\b\s*[:=]\s*(?=\S*\d)\S{6,}")),
+    ("credentials in a link", re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/:@]+:[^\s/@]+@")),
+)
+
+
+def secrets_in(sealed: Mapping[str, Any]) -> list[str]:
+    """What in the ticket looks like a secret, in words that do not repeat it."""
+    text = "\n".join(_strings(sealed))
+    return [name for name, pattern in _SECRETS if pattern.search(text)]
+
+
+def _strings(value: Any) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case Mapping():
+            for item in value.values():
+                yield from _strings(item)
+        case list():
+            for item in value:
+                yield from _strings(item)
+
+
+def label(field: str) -> str:
+    """What people call a field."""
+    return LABELS.get(field, field.removeprefix("custom.").replace("_", " ").capitalize())
+
+
+def project_of(card: CardView) -> str:
+    """The project a card's ticket goes to."""
+    return str(card.sealed["project"])
+
+
+# --- Pieces ------------------------------------------------------------------------------------------------------------
+
+
+def mrkdwn(text: str) -> dict[str, Any]:
+    """A text object of our own words."""
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
+
+
+def plain(text: str) -> dict[str, Any]:
+    """A text object that Slack shows as it is."""
+    return {"type": "plain_text", "text": text, "emoji": False}
+
+
+def section(text: str) -> Block:
+    """A paragraph of our own words."""
+    return {"type": "section", "text": mrkdwn(text)}
+
+
+def context(*texts: str) -> Block:
+    """A line in small letters."""
+    return {"type": "context", "elements": [mrkdwn(cut(text, BLOCK_CHARACTERS)) for text in texts]}
+
+
+def button(text: str, action: str, value: str, **options: Any) -> dict[str, Any]:
+    """A button."""
+    return {"type": "button", "text": plain(cut(text, 75)), "action_id": action, "value": value, **options}
+
+
+def _rich(*elements: dict[str, Any]) -> Block:
+    return {"type": "rich_text", "elements": list(elements)}
+
+
+def _text(text: str, **style: bool) -> dict[str, Any]:
+    return {"type": "text", "text": text} | ({"style": style} if style else {})
+
+
+def _line(*elements: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "rich_text_section", "elements": list(elements)}
+
+
+def _heading(name: str) -> Block:
+    return _rich(_line(_text(name, bold=True)))
+
+
+def _words(name: str, text: str) -> list[Block]:
+    """A field's text of any length, whole, under its name, in as many blocks as it needs."""
+    first, *more = pieces(text)
+    return [_rich(_line(_text(name, bold=True)), _line(_text(first))), *(_rich(_line(_text(piece))) for piece in more)]
+
+
+def preformatted(text: str) -> Block:
+    """A text as it was typed."""
+    return _rich({"type": "rich_text_preformatted", "elements": [_text(text)]})
+
+
+def _items(name: str, items: Sequence[str]) -> list[Block]:
+    """A field's list under its name, each item whole; long ones are continued in a block of their own."""
+    blocks: list[Block] = []
+    listed: list[dict[str, Any]] = []
+    room = BLOCK_CHARACTERS
+    for item in items:
+        for n, piece in enumerate(pieces(item)):
+            if listed and (len(piece) > room or n):
+                blocks.append(_rich({"type": "rich_text_list", "style": "bullet", "elements": listed}))
+                listed, room = [], BLOCK_CHARACTERS
+            mark = [_text("(continued) ", italic=True)] if n else []
+            listed.append({"type": "rich_text_section", "elements": [*mark, _text(piece)]})
+            room -= len(piece)
+    blocks.append(_rich({"type": "rich_text_list", "style": "bullet", "elements": listed}))
+    blocks[0]["elements"].insert(0, _line(_text(name, bold=True)))
+    return blocks
+
+
+def pieces(text: str, size: int = BLOCK_CHARACTERS) -> list[str]:
+    """The text cut where a line or a word ends, if that is near; joined again it is the same."""
+    found = []
+    while len(text) > size:
+        at = max(text.rfind("\n", size // 2, size), text.rfind(" ", size // 2, size)) + 1 or size
+        begun = text.rfind("&", at - 5, at)  # not within an escaped character
+        at = begun if begun > 0 and ";" not in text[begun:at] else at
+        found.append(text[:at])
+        text = text[at:]
+    return [*found, text]
+
+
+# --- The card ----------------------------------------------------------------------------------------------------------
+
+
+def build_draft_preview_blocks_with_hash(
+    card: CardView, *, private: bool = False, moved: bool = False, thread: str = ""
+) -> list[list[Block]]:
+    """The messages that show a card whole, each as its blocks; only the last has buttons, and only if the card is open.
+
+    `private`: who can read the conversation is fewer than who can read the ticket. `moved`: a copy further down is the one
+    that counts. `thread`: the address of the conversation, where the card stands elsewhere.
+    """
+    if moved or card.status == "superseded":
+        return [_put_away(card, "moved further down" if moved else "replaced by a newer version")]
+    head, tail = _head(card, thread), _tail(card, private)
+    parts = [head]
+    room, blocks = MESSAGE_CHARACTERS - _size(head), MESSAGE_BLOCKS - len(head)
+    for block in _fields(card.sealed):
+        if _size([block]) > room or not blocks:
+            parts.append([])
+            room, blocks = MESSAGE_CHARACTERS, MESSAGE_BLOCKS
+        parts[-1].append(block)
+        room, blocks = room - _size([block]), blocks - 1
+    for block in tail:
+        if _size([block]) > room or not blocks:
+            parts.append([])
+            room, blocks = MESSAGE_CHARACTERS, MESSAGE_BLOCKS
+        parts[-1].append(block)
+        room, blocks = room - _size([block]), blocks - 1
+    if tail[-1]["type"] == "actions" and len(parts[-1]) == 1 and len(parts) > 1:
+        parts[-1].insert(0, context("The whole ticket stands in the messages above."))
+    if len(parts) > 1:
+        for n, part in enumerate(parts, 1):
+            part.insert(
+                0, context(f"Part {n} of {len(parts)}" + ("" if n == len(parts) else ": the buttons are under the last."))
+            )
+    return parts
+
+
+def card_text(card: CardView) -> str:
+    """The card in words, for notifications and screen readers: everything on it, as far as Slack takes it."""
+    sealed = card.sealed
+    lines = [f"{_state(card)} {escape(sealed['title'])}", _where(card)]
+    for name, value in _ordered(sealed["fields"]):
+        lines.append(f"{escape(label(name))}: {escape('; '.join(_values(value)))}")
+    lines.append(f"Version {card.version}, {card.draft_hash[:SHORT]}")
+    return cut("\n".join(lines), FALLBACK)
+
+
+def _state(card: CardView) -> str:
+    match card.status:
+        case "approved":
+            return f"Filed as {escape(card.key)}:" if card.filing == "filed" else "Approved:"
+        case "rejected":
+            return "Discarded:"
+        case "open":
+            return "Please check this ticket:"
+    return "No longer current:"
+
+
+def _where(card: CardView) -> str:
+    sealed = card.sealed
+    kind = TYPES.get(sealed["type"]) or escape(sealed["type"])
+    return f"{escape(sealed['tracker']).capitalize()} · {escape(sealed['project'])} · {kind}"
+
+
+def _head(card: CardView, thread: str) -> list[Block]:
+    title = card.sealed["title"]
+    heading: Block = {"type": "header", "text": plain(title)} if len(title) <= 150 else _heading(title)
+    talk = f" · {link(thread, 'conversation')}" if thread else ""
+    head = [heading, context(f"{_standing(card)}{talk}")]
+    if card.status == "open" and card.since:
+        head += [*changes(card.since), {"type": "divider"}]
+    return head
+
+
+def _standing(card: CardView) -> str:
+    """Where the ticket goes and whether it is there, in the line under its title."""
+    by = f" by <@{card.decided_by}>" if card.decided_by else ""
+    match card.status:
+        case "open":
+            return f"*Draft* · {_where(card)} · nothing is filed yet"
+        case "approved" if card.filing == "filed":
+            return f":white_check_mark: *Filed as {_ticket(card)}* · {_where(card)}"
+        case "approved":
+            return f":white_check_mark: *Approved*{by} · {_where(card)}"
+    return f"*Discarded*{by} · {_where(card)} · nothing was filed"
+
+
+def _fields(sealed: Mapping[str, Any]) -> Iterator[Block]:
+    """Every field that will be filed; short ones share a block."""
+    facts: list[dict[str, Any]] = []
+    for name, value in _ordered(sealed["fields"]):
+        values = _values(value)
+        if isinstance(value, list) and name not in ("labels",):
+            yield from _items(label(name), values)
+        elif name in ("problem", "proposed_solution") or len(", ".join(values)) > 300:
+            yield from _words(label(name), "\n".join(values))
+        else:
+            facts.append(_line(_text(f"{label(name)}: ", bold=True), _text(", ".join(values))))
+    for start in range(0, len(facts), 8):
+        yield _rich(*facts[start : start + 8])
+
+
+def _ordered(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name in sorted(fields, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name)):
+        if name == "custom":
+            for own, value in fields[name].items():
+                yield f"custom.{own}", value
+        else:
+            yield name, fields[name]
+
+
+def _values(value: Any) -> list[str]:
+    match value:
+        case list():
+            return [text for item in value for text in _values(item)]
+        case {"sha256": digest, "name": name, "id": key}:
+            known = f"SHA-256 {str(digest)[:SHORT]}" if digest else "linked"
+            return [" ".join(filter(None, (f"{name or key} ({known})", str(value.get("url", "")))))]
+        case {"key": key, "value": text}:
+            mark = " (in conflict)" if value.get("status") == "conflict" else ""
+            return [(f"{key}: {text}" if key else str(text) or "(empty)") + mark]
+        case Mapping():
+            return [", ".join(f"{key}: {item}" for key, item in value.items())]
+    return [str(value)]
+
+
+def _tail(card: CardView, private: bool) -> list[Block]:
+    match card.status:
+        case "open":
+            return list(_open(card, private))
+        case "approved":
+            return list(_approved(card))
+    return [context("What was said is kept: say what should change, and a new card follows."), _stamp(card)]
+
+
+def _open(card: CardView, private: bool) -> Iterator[Block]:
+    if card.unanswered:
+        yield context(f":grey_question: *Left open:* {', '.join(label(field) for field in card.unanswered)}")
+    found = secrets_in(card.sealed)
+    if found:
+        yield section(f":warning: *This looks like it holds {_listed(found)}.* Whoever can read the project could read it.")
+    if private:
+        yield context(
+            f":lock: This conversation is private; the ticket can be read by whoever can read *{escape(project_of(card))}*."
+        )
+    yield from _evidence(card)
+    yield _stamp(card)
+    value = button_value(card.session_id, card.draft_hash)
+    approve = button(f"Create in {project_of(card)}", "approve_draft", value, style="primary")
+    approve["accessibility_label"] = cut(f"Approve exactly this ticket and create it in {project_of(card)}", 75)
+    if found:
+        approve["confirm"] = _confirm(
+            "Is there a secret in it?",
+            f"It looks like this ticket holds {_listed(found)}. Create it all the same?",
+            "Create it",
+            "Go back",
+        )
+    discard = button("Discard", "reject_draft", value)
+    discard["confirm"] = _confirm("Discard this ticket?", "Nothing is filed. What was said is kept.", "Discard", "Keep it")
+    discard["confirm"]["style"] = "danger"
+    elements = [approve, button("Request changes", "request_changes", value), discard]
+    if len(card.evidence) > EVIDENCE:
+        elements.append(button(f"Who said what ({len(card.evidence)})", "show_evidence", card.session_id))
+    yield {"type": "actions", "block_id": card.preview_id, "elements": elements}
+
+
+def _approved(card: CardView) -> Iterator[Block]:
+    by = f"<@{card.decided_by}>" if card.decided_by else "somebody"
+    at = f", {date(card.decided_at)}" if card.decided_at else ""
+    yield section(f":white_check_mark: *Approved by {by}*{at}.")
+    match card.filing:
+        case "filed":
+            yield _stamp(card)
+            yield after_filing(card)
+            return
+        case "failed":
+            yield section(f":warning: *It was not filed:* {escape(cut(card.reason, 1000))} The approval stands.")
+        case "unknown":
+            yield section(":warning: *Nobody can tell whether it was filed:* look in the tracker before anything else.")
+        case _:
+            yield context("It is being filed …")
+    yield _stamp(card)
+
+
+def after_filing(card: CardView) -> Block:
+    """What can be done once the ticket is there."""
+    elements = [button("Add a comment", "comment", card.session_id), button("New ticket", "new_ticket", card.session_id)]
+    if card.url.startswith(("http://", "https://")):
+        elements.insert(0, button(f"Open {card.key}", "open_ticket", card.session_id, url=card.url))
+    return {"type": "actions", "block_id": f"filed-{card.preview_id}", "elements": elements}
+
+
+def _ticket(card: CardView) -> str:
+    return link(card.url, card.key) if card.url.startswith(("http://", "https://")) else escape(card.key)
+
+
+def _put_away(card: CardView, why: str) -> list[Block]:
+    return [context(f"~{escape(cut(card.sealed['title'], 200)).replace('~', '∼')}~ · version {card.version} · {why}")]
+
+
+def _confirm(title: str, text: str, yes: str, no: str) -> dict[str, Any]:
+    return {"title": plain(title), "text": plain(cut(text, 300)), "confirm": plain(yes), "deny": plain(no)}
+
+
+def _stamp(card: CardView) -> Block:
+    known = [person for person in dict.fromkeys([card.requester, *(one.author for one in card.evidence)]) if _is_id(person)]
+    asked = f" · asked for by <@{card.requester}>" if card.requester in known else ""
+    others = ", ".join(f"<@{person}>" for person in known if person != card.requester)
+    return context(f"Version {card.version} · `{card.draft_hash[:SHORT]}`{asked}" + (f" · with {others}" if others else ""))
+
+
+def _is_id(person: str) -> bool:
+    return re.fullmatch(r"[UW][A-Z0-9]+", person) is not None
+
+
+def changes(since: Sequence[FieldChange]) -> list[Block]:
+    """What changed, field by field, in words; the values whole are on the card itself."""
+    lines = []
+    for change in sorted(since, key=lambda one: ORDER.index(one.field) if one.field in ORDER else -1):
+        for word, values in (("removed", change.removed), ("added", change.added)):
+            if values:
+                name = _text(f"{label(change.field)}, {word}: ", bold=True)
+                lines.append(_line(name, _text(cut("; ".join(values), 300))))
+    shown = lines[:12]
+    if len(lines) > len(shown):
+        shown.append(_line(_text(f"and {len(lines) - len(shown)} more.", italic=True)))
+    title = _line(_text("Changed since the card before", bold=True))
+    return [_rich(title, {"type": "rich_text_list", "style": "bullet", "elements": shown})]
+
+
+def _evidence(card: CardView) -> Iterator[Block]:
+    if not card.evidence:
+        return
+    telling = sorted(card.evidence, key=lambda one: ORDER.index(one.field) if one.field in ORDER else len(ORDER))
+    said = " · ".join(quoted(evidence) for evidence in telling[:EVIDENCE])
+    yield context(f"*From:* {said}")
+
+
+def quoted(evidence: Evidence) -> str:
+    """A piece of evidence as a link to the message that says so, with a mark if that has changed since."""
+    words = cut(" ".join(evidence.quote.split()), 60)
+    shown = link(evidence.permalink, f"“{words}”") if evidence.permalink else f"“{escape(words)}”"
+    mark = f" _({evidence.changed} since)_" if evidence.changed else ""
+    return f"{label(evidence.field)}: {shown}{mark}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _size(blocks: Sequence[Block]) -> int:
+    return sum(_characters(block) for block in blocks)
+
+
+def _characters(value: Any) -> int:
+    if isinstance(value, list):
+        return sum(map(_characters, value))
+    if not isinstance(value, dict):
+        return 0
+    own = sum(len(value[name]) for name in ("text", "value", "url", "alt_text") if isinstance(value.get(name), str))
+    return own + sum(map(_characters, value.values()))
+
+
+# --- Other messages ----------------------------------------------------------------------------------------------------
+
+
+def question_blocks(session_id: str, questions: Sequence[Mapping[str, Any]]) -> list[Block]:
+    """Questions, with a button that opens the form."""
+    asked = "\n".join(escape(question["text"]) for question in questions)
+    form = button("Fill in the rest", "fill_in", session_id)
+    return [section(asked), {"type": "actions", "block_id": "question", "elements": [form]}]
+
+
+def contested(session_id: str, body: Mapping[str, Any]) -> tuple[str, list[Block]]:
+    """For who was a moment too late with a form: what was not taken, and a way back to what was typed."""
+    names = _listed([label(field) for field in body["fields"]])
+    text = f"Somebody else changed {escape(names)} just before you, so nothing was overwritten. What you entered is kept."
+    row = {"type": "actions", "block_id": body["event_id"], "elements": [button("Open the form again", "reopen", session_id)]}
+    return text, [section(text), row]
+
+
+def answer_blocks(text: str, since: Sequence[FieldChange], where: str) -> list[Block]:
+    """What a click came to, what changed since its card, and where the card is that counts."""
+    blocks = [section(cut(text, BLOCK_CHARACTERS))]
+    if since:
+        blocks += changes(since)
+    if where:
+        blocks.append(section(link(where, "Go to the current card")))
+    return blocks

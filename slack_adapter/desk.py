@@ -1,0 +1,24 @@
+"""What the listeners work with, in one place: the store, the sessions, the settings, the workspaces and the memories."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from agent.ports import Event
+from agent.surfaces import Outbox, Sessions
+from slack_adapter.dedup import BUTTONS_TTL, EVENTS_TTL, Memory
+from slack_adapter.settings import Settings
+from slack_adapter.workspaces import Workspaces
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Everything behind the listeners."""
+
+    workspaces: Workspaces
+    accept: Callable[[Event], Awaitable[bool]]
+    outbox: Outbox
+    sessions: Sessions
+    settings: Settings
+    trackers: tuple[str, ...]
+    events: Memory = field(default_factory=lambda: Memory(EVENTS_TTL))
+    buttons: Memory = field(default_factory=lambda: Memory(BUTTONS_TTL))

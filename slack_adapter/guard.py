@@ -1,0 +1,189 @@
+"""What stands before Bolt: requests that are no requests of Slack's are refused with a 4xx, and never become a 500."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qs
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from slack_sdk.signature import SignatureVerifier
+
+BODY_LIMIT = 4_000_000
+"""Bytes of a request that are read; Slack's largest, a form with all it shows, stays far below."""
+
+
+class Refused(Exception):
+    """The request is refused with this status."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+class _Shape(BaseModel):
+    """Only what is read without asking whether it is there; all else is left as it is."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+Id = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,40}$")]
+Ts = Annotated[str, Field(pattern=r"^\d{1,20}\.\d{1,10}$")]
+
+
+class _Named(_Shape):
+    id: Id
+
+
+class _Event(_Shape):
+    type: str
+
+
+class _Spoken(_Event):
+    type: Literal["message", "app_mention"]
+    channel: Id
+    user: Id | None = None
+    text: str | None = None
+    thread_ts: Ts | None = None
+    deleted_ts: Ts | None = None
+    files: list[dict[str, Any]] | None = None
+    message: "_Message | None" = None
+    previous_message: "_Message | None" = None
+    ts: Ts
+
+
+class _Message(_Shape):
+    ts: Ts | None = None
+    thread_ts: Ts | None = None
+    user: str | None = None
+    text: str | None = None
+    edited: dict[str, Any] | None = None
+
+
+class _Sent(_Message):
+    ts: Ts
+
+
+class _Item(_Shape):
+    type: str
+    channel: Id | None = None
+    ts: Ts | None = None
+
+
+class _Reaction(_Event):
+    type: Literal["reaction_added"]
+    user: Id
+    reaction: str
+    item: _Item
+
+
+class _Callback(_Shape):
+    type: Literal["event_callback"]
+    event: _Event
+
+
+class _Other(_Shape):
+    type: str
+
+
+class _Action(_Shape):
+    action_id: str
+    block_id: str = ""
+    value: str | None = None
+
+
+class _Container(_Shape):
+    channel_id: Id | None = None
+    message_ts: Ts | None = None
+    thread_ts: Ts | None = None
+
+
+class _Interactive(_Shape):
+    user: _Named
+    team: _Named | None = None
+    enterprise: _Named | None = None
+    channel: _Named | None = None
+    message: _Message | None = None
+    trigger_id: str | None = None
+
+
+class _Actions(_Interactive):
+    type: Literal["block_actions"]
+    actions: list[_Action] = Field(min_length=1)
+    container: _Container | None = None
+
+
+class _Shortcut(_Interactive):
+    type: Literal["message_action"]
+    callback_id: str
+    channel: _Named
+    message: _Sent
+
+
+class _View(_Shape):
+    id: str
+    callback_id: str = ""
+    blocks: list[dict[str, Any]]
+    state: dict[str, Any]
+
+
+class _Submission(_Interactive):
+    type: Literal["view_submission"]
+    view: _View
+
+
+class _Command(_Shape):
+    command: str
+    channel_id: Id
+    user_id: Id
+    trigger_id: str
+    team_id: Id
+
+
+_STRICT: dict[str, type[_Shape]] = {
+    "event_callback": _Callback,
+    "block_actions": _Actions,
+    "message_action": _Shortcut,
+    "view_submission": _Submission,
+}
+_SPEECH: dict[str, type[_Shape]] = {"message": _Spoken, "app_mention": _Spoken, "reaction_added": _Reaction}
+
+
+def check_signature(verifier: SignatureVerifier, headers: Mapping[str, str], body: bytes) -> None:
+    """Refuses what Slack has not signed within the last minutes, before anything of it is read."""
+    timestamp, signature = headers.get("x-slack-request-timestamp", ""), headers.get("x-slack-signature", "")
+    if not signature.isascii():
+        raise Refused(401, "the request's signature is no signature")
+    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
+        raise Refused(401, "the request's timestamp is no number")
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        raise Refused(400, "it is no UTF-8") from None
+    if not verifier.is_valid(text, timestamp, signature):
+        raise Refused(401, "the request's signature is wrong, or too old")
+
+
+def check_body(content_type: str, body: bytes) -> None:
+    """Refuses a body that is none of Slack's: no UTF-8, no JSON, or not of the shape that its type has."""
+    try:
+        text = body.decode()
+        if content_type.partition(";")[0].strip() == "application/x-www-form-urlencoded":
+            form = {name: values[-1] for name, values in parse_qs(text, keep_blank_values=True).items()}
+            if "payload" not in form:
+                if form.get("ssl_check") != "1":
+                    _Command.model_validate(form)
+                return
+            text = form["payload"]
+        check_payload(json.loads(text))
+    except (ValueError, RecursionError) as error:  # ValidationError is a ValueError
+        what = "its shape is not Slack's" if isinstance(error, ValidationError) else "it cannot be read"
+        raise Refused(400, what) from None
+
+
+def check_payload(payload: Any) -> None:
+    """Raises ValueError for a payload that is not of its type's shape."""
+    kind = _Other.model_validate(payload).type
+    if model := _STRICT.get(kind):
+        model.model_validate(payload)
+    if kind == "event_callback" and (speech := _SPEECH.get(payload["event"]["type"])):
+        speech.model_validate(payload["event"])

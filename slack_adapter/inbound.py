@@ -1,0 +1,230 @@
+"""What comes in from Slack: payloads read into the events that a session takes, each under an id that a repeat shares.
+
+Nothing is looked up here; what must be found out first is left to the turn (`slack_adapter.facts`) or to an errand.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from agent.ports import Event
+from agent.protocol import Decision, Reply
+from slack_adapter.text import names
+
+Body = Mapping[str, Any]
+
+TICKET = "ticket"
+"""The emoji that, put on a message, drafts a ticket from its thread."""
+
+_SESSION = re.compile(r"[TE][A-Z0-9]{1,20}:[A-Z0-9]{1,20}:\d{1,20}\.\d{1,10}")
+_HASH = re.compile(r"[0-9a-f]{64}")
+_SPOKEN = (None, "file_share", "thread_broadcast", "me_message")
+"""The subtypes of messages that are somebody speaking."""
+
+DECISIONS: dict[str, Literal["approve", "reject"]] = {"approve_draft": "approve", "reject_draft": "reject"}
+
+
+@dataclass(frozen=True)
+class Errand:
+    """Something to be found out before a session can be named: made durable as an effect that leads to an event."""
+
+    key: str
+    session_id: str
+    body: dict[str, Any]
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class Inbound:
+    """What a payload comes to."""
+
+    taken: Event | Errand
+    button: bool = False
+    """It is an act of a person's hand, which Slack does not retry."""
+    only_in: str = ""
+    """The session it belongs to, where it counts only if there is one already."""
+
+    @property
+    def key(self) -> str:
+        """What a repeat of it shares."""
+        return self.taken.event_id if isinstance(self.taken, Event) else self.taken.key
+
+
+@dataclass(frozen=True)
+class Value:
+    """A button's value: the session it belongs to, and for a card the hash it shows."""
+
+    session_id: str
+    draft_hash: str = ""
+    parts: tuple[str, str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        team, channel, ts = self.session_id.split(":")
+        object.__setattr__(self, "parts", (team, channel, ts))
+
+
+def button_value(session_id: str, draft_hash: str) -> str:
+    """The value of a card's buttons."""
+    return f"{session_id}:{draft_hash}"
+
+
+def parse_value(value: Any) -> Value | None:
+    """What a button's value says; None if it is none of ours. Session ids contain colons, so it is split from the right."""
+    if not isinstance(value, str):
+        return None
+    session_id, _, draft_hash = value.rpartition(":")
+    if _SESSION.fullmatch(session_id) and _HASH.fullmatch(draft_hash):
+        return Value(session_id, draft_hash)
+    return Value(value) if _SESSION.fullmatch(value) else None
+
+
+def session_of(team: str, channel: str, thread_ts: str) -> str:
+    """The id of the session that lives in this thread."""
+    return f"{team}:{channel}:{thread_ts}"
+
+
+def thread_of(session_id: str) -> tuple[str, str]:
+    """The channel and thread that a session lives in."""
+    _, channel, thread_ts = session_id.split(":")
+    return channel, thread_ts
+
+
+def team_of(body: Body) -> str:
+    """The workspace a payload is from; on Enterprise Grid it may name only the organisation."""
+    for found in (body.get("team"), body.get("team_id"), body.get("enterprise"), body.get("enterprise_id")):
+        name = found.get("id") if isinstance(found, Mapping) else found
+        if isinstance(name, str) and name:
+            return name
+    return ""
+
+
+def read(body: Body, bot_user: str, team: str) -> Inbound | None:
+    """What the payload comes to; None if it changes no session (or is not for us). Payloads are well formed: see `guard`.
+
+    `team` is the workspace that the app was authorised for: in a channel shared with others, a payload may name theirs.
+    """
+    kind = body.get("type")
+    if kind == "event_callback":
+        return _event(team, body["event"], bot_user)
+    if kind == "block_actions":
+        return _click(body)
+    if kind == "message_action" and body.get("callback_id") == "draft_ticket":
+        return _shortcut(body, team)
+    if body.get("command") and command_word(body) == "new":
+        return _command(body, team)
+    return None
+
+
+def _event(team: str, event: Body, bot_user: str) -> Inbound | None:
+    match event.get("type"):
+        case "message" | "app_mention" if event.get("subtype") in _SPOKEN:
+            return _message(team, event, bot_user)
+        case "message" if event.get("subtype") in ("message_changed", "message_deleted"):
+            return _amendment(team, event, bot_user)
+        case "reaction_added":
+            item = event["item"]
+            on_message = item.get("type") == "message" and item.get("channel") and item.get("ts")
+            if event.get("reaction") == TICKET and on_message and event["user"] != bot_user:
+                key = f"{team}:{item['channel']}:{item['ts']}:reaction:{event['user']}:{event.get('event_ts', '')}"
+                body = {"kind": "errand", "kind_of": "reaction", "ts": item["ts"], "user": event["user"]}
+                return Inbound(Errand(key, session_of(team, item["channel"], item["ts"]), body))
+    return None
+
+
+def _message(team: str, event: Body, bot_user: str) -> Inbound | None:
+    user, channel, ts, text = event.get("user"), event["channel"], event["ts"], event.get("text") or ""
+    if not user or user == bot_user or event.get("bot_id"):
+        return None
+    direct = event.get("channel_type") == "im" or channel.startswith("D")
+    mentioned = names(text, bot_user)
+    if not (direct or mentioned or event.get("thread_ts")):
+        return None
+    key = f"{team}:{channel}:{ts}"
+    session_id = session_of(team, channel, event.get("thread_ts") or ts)
+    surface = {
+        "kind": "mention" if mentioned else "message",
+        "ts": ts,
+        "user_team": event.get("user_team") or event.get("team") or team,
+    }
+    if files := [file for file in event.get("files") or [] if isinstance(file, Mapping) and file.get("id")]:
+        wanted = ("id", "name", "permalink", "url_private", "size")
+        surface["files"] = [{name: file[name] for name in wanted if name in file} for file in files]
+    said = Reply(text=text, by=user, addressed=direct or mentioned)
+    event_taken = Event(event_id=key, session_id=session_id, origin=channel, surface=surface, answer=said)
+    return Inbound(event_taken, only_in="" if direct or mentioned else session_id)
+
+
+def _amendment(team: str, event: Body, bot_user: str) -> Inbound | None:
+    # Slack leaves a tombstone where a message with replies is deleted
+    deleted = event["subtype"] == "message_deleted" or (event.get("message") or {}).get("subtype") == "tombstone"
+    before = event.get("previous_message") or {}
+    now = before if deleted else event.get("message") or {}
+    if now.get("user") == bot_user or now.get("bot_id") or not now.get("ts", event.get("deleted_ts")):
+        return None
+    if not deleted and now.get("text") == before.get("text"):
+        return None  # Slack unfurled a link, or somebody replied: the words are the same
+    ts = event.get("deleted_ts") or now["ts"]
+    about, session_id = f"{team}:{event['channel']}:{ts}", session_of(team, event["channel"], now.get("thread_ts") or ts)
+    how: Literal["edited", "deleted"] = "deleted" if deleted else "edited"
+    stamp = event.get("ts") or (now.get("edited") or {}).get("ts", "")
+    amended = Reply(by=now.get("user") or "", amends=how, about=about, addressed=False)
+    surface = {"kind": "amendment", "ts": ts}
+    taken = Event(
+        event_id=f"{about}:{how}:{stamp}", session_id=session_id, origin=event["channel"], surface=surface, answer=amended
+    )
+    return Inbound(taken, only_in=session_id)
+
+
+def _click(body: Body) -> Inbound | None:
+    action = body["actions"][0]
+    value = parse_value(action.get("value"))
+    if action.get("action_id") not in DECISIONS or value is None or not value.draft_hash:
+        return None
+    user, container = body["user"], body.get("container") or {}
+    channel = (body.get("channel") or {}).get("id") or container.get("channel_id") or value.parts[1]
+    message = container.get("message_ts") or (body.get("message") or {}).get("ts") or ""
+    at = action.get("action_ts") or body.get("trigger_id") or ""
+    decision = Decision(
+        type=DECISIONS[action["action_id"]],
+        draft_hash=value.draft_hash,
+        preview_id=action.get("block_id") or None,
+        by=user["id"],
+    )
+    event = Event(
+        event_id=f"{team_of(body) or value.parts[0]}:{channel}:{message}:{user['id']}:{action['action_id']}:{at}",
+        session_id=value.session_id,
+        origin=channel,
+        surface={
+            "kind": "click",
+            "channel": channel,
+            "ts": message,
+            "user_team": user.get("team_id") or "",
+        },
+        answer=decision,
+    )
+    return Inbound(event, button=True, only_in=value.session_id)
+
+
+def _shortcut(body: Body, team: str) -> Inbound:
+    message, channel, user = body["message"], body["channel"]["id"], body["user"]
+    key = f"{team}:{channel}:{message['ts']}:shortcut:{user['id']}:{body.get('action_ts') or body.get('trigger_id')}"
+    surface = {"kind": "shortcut", "ts": message["ts"], "user_team": user.get("team_id") or team}
+    session_id = session_of(team, channel, message.get("thread_ts") or message["ts"])
+    asked = Reply(by=user["id"])
+    return Inbound(Event(event_id=key, session_id=session_id, origin=channel, surface=surface, answer=asked), button=True)
+
+
+def command_word(body: Body) -> str:
+    """The first word behind a slash command, in small letters."""
+    return "".join(str(body.get("text") or "").split(maxsplit=1)[:1]).lower()
+
+
+def _command(body: Body, team: str) -> Inbound:
+    channel, user = body["channel_id"], body["user_id"]
+    key = f"{team}:command:{body['trigger_id']}"
+    text = str(body["text"]).split(maxsplit=1)[1:]
+    order = int(hashlib.sha256(key.encode()).hexdigest()[:12], 16)  # an errand has a queue of its own until it is run
+    errand = {"kind": "errand", "kind_of": "new", "user": user, "text": "".join(text)}
+    return Inbound(Errand(key, session_of(team, channel, f"0.{order % 10**10}"), errand), button=True)

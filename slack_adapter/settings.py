@@ -1,0 +1,111 @@
+"""What is settled for a channel: where its tickets go, what they start with, and who may approve.
+
+Three layers, the later over the earlier: `[default]` of the settings file, what `/signoff setup` has stored for the channel,
+and the channel's own table in the file, which nobody in Slack can change.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from agent.protocol import Setting
+from agent.sealing import Destination
+from agent.surfaces import Places
+
+
+class BadSettings(Exception):
+    """The settings file cannot be used; the text says where and why."""
+
+
+class Approvers(BaseModel):
+    """Who may approve. Guests, bots, strangers and people of other organisations only if they are listed by name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    who: Literal["members", "workspace", "listed"] = "members"
+    """Full members of the channel, of the workspace, or only those listed."""
+    people: list[str] = Field(default_factory=list)
+    groups: list[str] = Field(default_factory=list)
+    not_requester: bool = False
+    """Somebody else than the one who asked for the ticket has to approve it."""
+
+
+class ChannelSetting(BaseModel):
+    """Everything that is settled for a channel."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tracker: Literal["local"] = "local"
+    project: str = Field(default="LOCAL", pattern=r"^[A-Za-z][A-Za-z0-9_./-]{0,99}$")
+    issue_type: Literal["", "story", "bug", "task"] = ""
+    labels: list[str] = Field(default_factory=list)
+    assignee: str = ""
+    open_to: Literal["everyone", "channel"] = "everyone"
+    """Who can read the project; `channel`: nobody who cannot read the channel."""
+    approvers: Approvers = Field(default_factory=Approvers)
+
+    def setting(self) -> Setting:
+        """The part that the draft and its destination follow."""
+        destination = Destination(tracker=self.tracker, project=self.project)
+        return Setting(destination=destination, issue_type=self.issue_type, labels=self.labels, assignee=self.assignee)
+
+
+class SettingsFile(BaseModel):
+    """The settings file (TOML), which `SIGNOFF_SETTINGS` names."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    default: dict[str, Any] = Field(default_factory=dict)
+    channels: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    home: dict[str, str] = Field(default_factory=dict)
+    """Workspace -> the channel whose settings hold for direct messages, and where their cards go if need be."""
+
+
+def load(path: str | None) -> SettingsFile:
+    """Reads the file, and tries each channel's settings. Raises BadSettings."""
+    if not path:
+        return SettingsFile()
+    try:
+        with Path(path).open("rb") as file:
+            settings = SettingsFile.model_validate(tomllib.load(file))
+        for given in (settings.default, *settings.channels.values()):
+            ChannelSetting.model_validate(given)
+    except OSError as error:
+        raise BadSettings(f"{path} cannot be read ({error.strerror}): correct SIGNOFF_SETTINGS, or unset it.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSettings(f"{path} is no TOML ({error}): mend it.") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise BadSettings(f"{path}: {where} is not as it should be ({first['msg']}): mend it, see docs/slack.md.") from None
+    return settings
+
+
+class Settings:
+    """The settings of every channel."""
+
+    def __init__(self, file: SettingsFile, places: Places) -> None:
+        self._file, self._places = file, places
+
+    async def of(self, team: str, channel: str) -> ChannelSetting:
+        """What holds in a channel now."""
+        stored = await self._places.read(f"{team}:{channel}")
+        return ChannelSetting.model_validate({**self._file.default, **stored, **self._file.channels.get(channel, {})})
+
+    def fixed(self, channel: str) -> bool:
+        """Whether the file settles this channel, so that nobody in Slack can."""
+        return channel in self._file.channels
+
+    async def home(self, team: str) -> str:
+        """The channel that stands in for direct messages; empty if there is none."""
+        return self._file.home.get(team) or str((await self._places.read(team)).get("home", ""))
+
+    async def set_home(self, team: str, channel: str, by: str) -> None:
+        """Settles which channel stands in for direct messages."""
+        await self._places.write(team, {"home": channel}, by)
+
+    async def store(self, team: str, channel: str, setting: ChannelSetting, by: str) -> None:
+        """Keeps what somebody settled in Slack."""
+        await self._places.write(f"{team}:{channel}", setting.model_dump(), by)

@@ -1,0 +1,78 @@
+"""Slack's spelling of text: what people wrote into readable words, and our words into what cannot be mistaken for markup."""
+
+import re
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+import emoji
+
+from agent.draft import clean
+
+Lookup = Callable[[str, str], Awaitable[str]]
+"""Gives the name for a kind (`user`, `channel` or `group`) and an id; the id itself if it has none."""
+
+_REFERENCE = re.compile(r"<([^<>\n]+)>")
+_CODE = re.compile(r"(```.*?```|`[^`\n]+`)", re.DOTALL)
+_EMOJI = re.compile(r"(?<![\w:/]):([a-z0-9_+'-]+):(?:skin-tone-\d:)?(?![\w/])")
+
+
+async def readable(text: str, lookup: Lookup) -> str:
+    """What people see in Slack when somebody writes this: names for ids, links with their addresses, emoji as characters."""
+    parts: list[str] = []
+    end = 0
+    for found in _REFERENCE.finditer(text):
+        parts += [text[end : found.start()], await _reference(found[1], lookup)]
+        end = found.end()
+    plain = "".join([*parts, text[end:]])
+    plain = plain.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    return "".join(part if n % 2 else _EMOJI.sub(_emoji, part) for n, part in enumerate(_CODE.split(plain)))
+
+
+async def _reference(inside: str, lookup: Lookup) -> str:
+    target, _, label = inside.partition("|")
+    kind = target[:1]
+    if kind == "@":
+        return "@" + (label or await lookup("user", target[1:]))
+    if kind == "#":
+        return "#" + (label or await lookup("channel", target[1:]))
+    if target.startswith("!subteam^"):
+        return "@" + (label.removeprefix("@") or await lookup("group", target.removeprefix("!subteam^")))
+    if kind == "!":
+        return label or "@" + target[1:].partition("^")[0]
+    address = target.removeprefix("mailto:").removeprefix("tel:")
+    return address if label in ("", address, target, re.sub(r"^https?://", "", target)) else f"{label} ({address})"
+
+
+def _emoji(found: re.Match[str]) -> str:
+    known = emoji.emojize(f":{found[1]}:", language="alias")
+    return found[0] if known.startswith(":") else known
+
+
+def names(text: str, user: str) -> bool:
+    """Whether a message mentions this user."""
+    return f"<@{user}>" in text or f"<@{user}|" in text
+
+
+def without_mention(text: str, user: str) -> str:
+    """The message without the mention it is addressed with."""
+    return re.sub(rf"[ \t]*<@{re.escape(user)}(\|[^>]*)?>[ \t]*[,:]?[ \t]*", " ", text).strip()
+
+
+def escape(text: str) -> str:
+    """Text that Slack shows as it is: no mention, no link, nothing invisible."""
+    return clean(text)[0].replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def cut(text: str, limit: int) -> str:
+    """At most so many characters, with an ellipsis where some are missing; only for what is said whole elsewhere."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def link(url: str, label: str) -> str:
+    """A link; neither part can break out of it."""
+    return f"<{escape(url).replace('|', '%7C')}|{escape(label).replace('|', '¦')}>"
+
+
+def date(at: datetime) -> str:
+    """A time, which each reader sees in the own time zone."""
+    return f"<!date^{int(at.timestamp())}^{{date_short_pretty}} at {{time}}|{at:%Y-%m-%d %H:%M} UTC>"
