@@ -1,0 +1,53 @@
+"""A Slack of our own with people in it, and Signoff connected to it over real HTTP."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from agent.cli.serve import Server, replica
+from persistence.database import Database
+from slack_adapter.server import EVENTS_PATH, Site
+from tests.slack.channel import Channel
+from tests.slack_sim import Slack, running_slack
+
+
+@pytest.fixture
+async def slack() -> AsyncIterator[Slack]:
+    """A workspace: ann and bob are members of #ops, gus is a guest there, zoe is not in it."""
+    async with running_slack() as slack:
+        slack.add_user("U1ANN", "ann")
+        slack.add_user("U2BOB", "bob")
+        slack.add_user("U3GUS", "gus", guest=True)
+        slack.add_user("U4ZOE", "zoe")
+        slack.add_channel("C1OPS", "ops", ["U1ANN", "U2BOB", "U3GUS"])
+        yield slack
+
+
+@asynccontextmanager
+async def serving(database: Database, slack: Slack, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    """Signoff on a free port; gives the address for Slack's requests."""
+    monkeypatch.setenv("SLACK_API_URL", slack.api_url)
+    monkeypatch.setenv("SLACK_BOT_TOKEN", slack.bot_token)
+    async with replica(database, slack.signing_secret) as (app, _):
+        server = Server(Site(app, slack.signing_secret, lambda: database.queue.ready), "127.0.0.1", 0)
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        running = asyncio.create_task(server._serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        try:
+            yield f"http://127.0.0.1:{port}{EVENTS_PATH}"
+        finally:
+            server.should_exit = True
+            with suppress(asyncio.CancelledError):
+                await running
+
+
+@pytest.fixture
+async def ops(database: Database, dsn: str, slack: Slack, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Channel]:
+    """The channel #ops with Signoff in it."""
+    async with serving(database, slack, monkeypatch) as url:
+        slack.deliver_to(url)
+        yield Channel(slack, database, "C1OPS", url, dsn)

@@ -1,0 +1,115 @@
+"""Delivery when Slack or the network fails: everything arrives once, or an operator can see why it never will."""
+
+import pytest
+
+from persistence.outbox import PostgresOutbox
+from slack_adapter import delivery
+from tests.slack.channel import COMPLETE, Channel, buttons, words
+
+
+async def test_a_post_whose_answer_was_lost_is_not_made_again(ops: Channel) -> None:
+    ops.slack.drop_reply("chat.postMessage", times=2)
+    said = await ops.mention("Export fails\nIt answers 500.")
+    await ops.until(lambda: [m for m in ops.said(said.ts) if "must be true" in words(m.blocks)], "a question")
+    await ops.quiet()
+    texts = [words(one.blocks) for one in ops.said(said.ts)]
+    assert ["guided interview" in text for text in texts].count(True) == 1
+    assert ["must be true" in text for text in texts].count(True) == 1
+
+
+async def test_a_card_whose_answer_was_lost_is_one_card(ops: Channel) -> None:
+    ops.slack.drop_reply("chat.postMessage", times=2)
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    await ops.quiet()
+    assert [one.ts for one in ops.cards(said.ts)] == [card.ts]
+    await ops.slack.click("U2BOB", card, "approve_draft")
+    await ops.until(lambda: "Filed as" in words(ops.slack.latest(card).blocks), "filed")
+
+
+@pytest.mark.parametrize("method", ["chat.postMessage", "conversations.replies", "chat.update"])
+async def test_an_outage_passes(ops: Channel, method: str) -> None:
+    ops.slack.break_http(method, times=2)
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    await ops.slack.click("U2BOB", card, "approve_draft")
+    await ops.until(lambda: "Filed as" in words(ops.slack.latest(card).blocks), "filed", 25)
+
+
+async def test_a_pause_that_slack_wants_holds_up_nobody_else(ops: Channel) -> None:
+    ops.slack.add_channel("C3DEV", "dev", ["U1ANN", "U2BOB"])
+    ops.slack.rate_limit("chat.postMessage", 2, times=1, channel="C1OPS")
+    slow = await ops.mention(COMPLETE)
+    dev = Channel(ops.slack, ops.database, "C3DEV")
+    quick = await dev.mention(COMPLETE)
+    await dev.card(quick.ts)
+    assert ops.cards(slow.ts) == []
+    await ops.card(slow.ts)
+    posted = [call.at for call in ops.slack.calls if call.method == "chat.postMessage" and call.arguments["channel"] == "C1OPS"]
+    assert posted[1] - posted[0] >= 1.9
+
+
+async def test_what_can_never_be_delivered_is_seen_by_an_operator(ops: Channel) -> None:
+    said = await ops.mention("Export fails\nIt answers 500.")
+    await ops.quiet()
+    ops.slack.fail("chat.postMessage", "is_archived", times=99)
+    await ops.slack.say("U1ANN", "C1OPS", "it finishes", thread_ts=said.ts)
+    await ops.quiet()
+    lost = await PostgresOutbox(ops.database).undelivered()
+    assert {(one["problem"], one["session_id"]) for one in lost} == {("is_archived", f"T1:C1OPS:{said.ts}")}
+
+
+async def test_who_cannot_be_checked_may_not_approve_until_slack_answers(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    ops.slack.break_http("users.info", times=1)
+    await ops.slack.click("U2BOB", card, "approve_draft")
+    await ops.until(lambda: ops.heard("U2BOB"), "an answer")
+    assert "Slack could not be asked" in ops.heard("U2BOB")[0]
+    await ops.slack.click("U2BOB", card, "approve_draft")
+    await ops.until(lambda: "Filed as" in words(ops.slack.latest(card).blocks), "filed")
+
+
+async def test_an_update_that_comes_late_does_not_bring_back_an_old_card(ops: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "SETTLE", 0)
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    ops.slack.rate_limit("chat.update", 1, times=1)
+    await ops.mention("Priority: high", thread=said.ts)
+    await ops.slack.click("U2BOB", card, "approve_draft")  # stale by now
+    await ops.mention("Priority: low", thread=said.ts)
+    now = await ops.card(said.ts, "low")
+    await ops.quiet()
+    assert "approve_draft" in buttons(ops.slack.latest(now))
+    assert "Version 3" in words(ops.slack.latest(now).blocks)
+    assert await ops.count("approvals") == 0
+
+
+async def test_a_card_that_is_brought_down_is_one_card_whatever_is_lost(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    await ops.card(said.ts)
+    await ops.slack.say("U2BOB", "C1OPS", "chatter", thread_ts=said.ts)
+    ops.slack.drop_reply("chat.postMessage", times=2)
+    await ops.mention("show", thread=said.ts)
+    await ops.quiet()
+    assert len(ops.cards(said.ts)) == 1
+
+
+async def test_a_thread_that_cannot_be_read_for_a_while_is_read_then(ops: Channel) -> None:
+    top = await ops.slack.say("U1ANN", "C1OPS", COMPLETE)
+    ops.slack.break_http("conversations.replies", times=5)
+    await ops.mention("please", thread=top.ts)
+    await ops.card(top.ts, "Export fails")
+
+
+async def test_what_follows_a_failure_waits_for_it(ops: Channel) -> None:
+    said = await ops.mention("Export fails\nIt answers 500.")
+    await ops.quiet()
+    ops.slack.break_http("chat.postMessage")
+    await ops.mention("Title:", thread=said.ts)
+    await ops.mention("Problem:", thread=said.ts)
+    await ops.quiet()
+    texts = [words(one.blocks) for one in ops.said(said.ts)]
+    assert [n for n, text in enumerate(texts) if "label for title" in text] < [
+        n for n, text in enumerate(texts) if "label for problem" in text
+    ]

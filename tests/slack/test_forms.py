@@ -1,0 +1,212 @@
+"""The forms: a draft changed by hand, by several people at once, and the settings of a channel."""
+
+import pytest
+
+from agent.draft import Operation
+from agent.ports import Event
+from agent.protocol import Reply
+from persistence.store import PostgresStore
+from slack_adapter import delivery
+from tests.slack.channel import COMPLETE, Channel, words
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody wants to wait for a card to settle here."""
+    monkeypatch.setattr(delivery, "SETTLE", 0)
+
+
+async def test_request_changes_opens_the_draft_and_saves_what_was_changed(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    await ops.slack.click("U3GUS", card, "request_changes")
+    view = ops.slack.views("U3GUS")[-1]
+    assert "it finishes\nit is logged" in str(view.blocks).replace("\\n", "\n")
+    answer = await ops.slack.submit("U3GUS", view, {"title": "Export <!channel> fails", "acceptance_criteria": "it is fast"})
+    assert answer.ok
+    shown = words((await ops.card(said.ts, "it is fast")).blocks)
+    assert "Export <!channel> fails" in shown
+    assert "Acceptance criteria, removed: \nit finishes; it is logged" in shown
+    assert ops.slack.views("U3GUS") == []
+
+
+async def test_nothing_changed_is_nothing_said(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    await ops.slack.click("U2BOB", card, "request_changes")
+    await ops.slack.submit("U2BOB", ops.slack.views("U2BOB")[-1])
+    await ops.quiet()
+    assert await ops.count("inbox") == 1
+
+
+async def test_fill_in_the_rest_asks_for_what_is_missing(ops: Channel) -> None:
+    said = await ops.mention("Export fails\nIt answers 500.")
+    question = await ops.until(lambda: next((m for m in ops.said(said.ts) if "Fill in" in words(m.blocks)), None), "a question")
+    await ops.slack.click("U1ANN", question, "fill_in")
+    view = ops.slack.views("U1ANN")[-1]
+    assert view.blocks[0]["block_id"] == "acceptance_criteria"
+    assert "title" not in [block["block_id"] for block in view.blocks]
+    await ops.slack.submit("U1ANN", view, {"acceptance_criteria": "it finishes"})
+    await ops.card(said.ts, "it finishes")
+
+
+async def test_two_people_change_the_same_field(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    for user in ("U1ANN", "U2BOB"):
+        await ops.slack.click(user, card, "request_changes")
+    await ops.slack.submit("U1ANN", ops.slack.views("U1ANN")[-1], {"title": "ann's title", "priority": "high"})
+    await ops.card(said.ts, "ann's title")
+    # bob is told what it says now; his other change, which nobody contests, and his words are kept
+    await ops.slack.submit("U2BOB", ops.slack.views("U2BOB")[-1], {"title": "bob's title", "labels": "export, urgent"})
+    view = ops.slack.views("U2BOB")[-1]
+    assert "was changed meanwhile. It now says:\nann's title" in words(view.blocks)
+    assert await ops.count("inbox") == 2
+    await ops.slack.submit("U2BOB", view)
+    shown = words((await ops.card(said.ts, "bob's title")).blocks)
+    assert "high" in shown
+    assert "export, urgent" in shown
+
+
+async def test_changes_of_different_fields_merge(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    for user in ("U1ANN", "U2BOB"):
+        await ops.slack.click(user, card, "request_changes")
+    await ops.slack.submit("U1ANN", ops.slack.views("U1ANN")[-1], {"title": "ann's title"})
+    await ops.slack.submit("U2BOB", ops.slack.views("U2BOB")[-1], {"priority": "low"})
+    shown = words((await ops.card(said.ts, "low")).blocks)
+    assert "ann's title" in shown
+
+
+async def test_a_long_value_is_kept_whole(ops: Channel) -> None:
+    problem = "word " * 1500
+    said = await ops.mention(f"Title: Long\nProblem: {problem}\nAcceptance criteria: it finishes")
+    card = await ops.card(said.ts)
+    await ops.slack.click("U2BOB", card, "request_changes")
+    view = ops.slack.views("U2BOB")[-1]
+    assert "problem" not in [block.get("block_id") for block in view.blocks]
+    assert "does not fit into a form" in words(view.blocks)
+    await ops.slack.submit("U2BOB", view, {"title": "Longer"})
+    await ops.card(said.ts, "Longer")
+    [row] = await ops.rows("SELECT convert_from(sealed, 'UTF8') AS sealed FROM previews WHERE status = 'open'")
+    assert problem.strip() in row["sealed"]
+
+
+async def test_a_form_that_comes_too_late_gives_back_what_was_typed(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    await ops.slack.click("U2BOB", card, "request_changes")
+    await ops.slack.click("U1ANN", card, "approve_draft")
+    await ops.until(lambda: "Filed as" in words(ops.slack.latest(card).blocks), "filed")
+    await ops.slack.submit("U2BOB", ops.slack.views("U2BOB")[-1], {"title": "my long thoughts"})
+    shown = words(ops.slack.views("U2BOB")[-1].blocks)
+    assert "filed already" in shown
+    assert "my long thoughts" in shown
+    await ops.slack.click("U2BOB", card, "request_changes")
+    await ops.until(lambda: any("filed already" in text for text in ops.heard("U2BOB")), "an answer")
+
+
+async def test_an_expired_trigger_is_answered(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    ops.slack.trigger_seconds = 0
+    await ops.slack.click("U2BOB", card, "request_changes")
+    await ops.until(lambda: any("took too long" in text for text in ops.heard("U2BOB")), "an answer")
+
+
+async def test_setup_says_where_tickets_go_and_who_may_approve(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    old = await ops.card(said.ts)
+    await ops.slack.command("U1ANN", "C1OPS", "/signoff", "setup")
+    view = ops.slack.views("U1ANN")[-1]
+    entered = {"project": "PLAT", "labels": "ops", "who": "listed", "people": ["U2BOB"], "options": ["not_requester"]}
+    assert (await ops.slack.submit("U1ANN", view, entered)).ok
+    card = await ops.card(said.ts, "PLAT")
+    assert "Create in PLAT" in words(card.blocks)
+    await ops.slack.click("U2BOB", old, "approve_draft")
+    await ops.until(lambda: any("no longer current" in text for text in ops.heard("U2BOB")), "an answer")
+    await ops.slack.click("U1ANN", card, "approve_draft")
+    await ops.until(lambda: ops.heard("U1ANN"), "an answer")
+    assert "somebody else" in ops.heard("U1ANN")[-1]
+    assert "@bob may approve" in ops.heard("U1ANN")[-1]
+    await ops.slack.click("U2BOB", card, "approve_draft")
+    await ops.until(lambda: "Filed as PLAT-1" in words(ops.slack.latest(card).blocks), "filed")
+    again = await ops.mention("Title: Another\nProblem: It fails.\nAcceptance criteria: it works", by="U2BOB")
+    assert "Labels: \nops" in words((await ops.card(again.ts)).blocks)
+
+
+async def test_setup_is_for_who_may_approve(ops: Channel) -> None:
+    await ops.slack.command("U3GUS", "C1OPS", "/signoff", "setup")
+    await ops.slack.submit("U3GUS", ops.slack.views("U3GUS")[-1], {"people": ["U3GUS"]})
+    assert ops.slack.deliveries[-1][2].json["response_action"] == "errors"
+    assert await ops.count("places") == 0
+
+
+async def test_a_project_that_is_none_is_refused_in_the_form(ops: Channel) -> None:
+    await ops.slack.command("U1ANN", "C1OPS", "/signoff", "setup")
+    await ops.slack.submit("U1ANN", ops.slack.views("U1ANN")[-1], {"project": "no such; drop table"})
+    assert "letter" in ops.slack.deliveries[-1][2].json["errors"]["project"]
+
+
+async def test_a_direct_messages_card_goes_home_if_who_asked_may_not_approve(ops: Channel) -> None:
+    await ops.slack.command("U1ANN", "C1OPS", "/signoff", "setup")
+    await ops.slack.submit("U1ANN", ops.slack.views("U1ANN")[-1], {"who": "listed", "people": ["U2BOB"], "options": ["home"]})
+    ops.slack.add_channel("D1ANN", "", ["U1ANN"], im=True)
+    direct = await ops.slack.say("U1ANN", "D1ANN", COMPLETE)
+    card = await ops.until(
+        lambda: next((m for m in ops.slack.channel_messages("C1OPS") if "Export fails" in words(m.blocks)), None), "a card"
+    )
+    await ops.slack.click("U2BOB", card, "approve_draft")
+    await ops.until(lambda: "Filed as" in words(ops.slack.latest(card).blocks), "filed")
+    await ops.until(
+        lambda: any("Filed as" in words(m.blocks) for m in ops.slack.thread("D1ANN", direct.ts)), "told in the conversation"
+    )
+
+
+async def test_who_comes_a_moment_too_late_gets_the_form_back(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    await ops.card(said.ts)
+    edit = Operation(field="title", value=["bob's title"], over="what it was")
+    event = Event(
+        event_id="T1:view:VBOB",
+        session_id=f"T1:C1OPS:{said.ts}",
+        origin="C1OPS",
+        surface={"kind": "form"},
+        answer=Reply(by="U2BOB", text="title", edits=[edit]),
+    )
+    await PostgresStore(ops.database).accept(event)  # as it was when the form was checked, and is no longer
+    await ops.until(lambda: ops.slack.ephemerals("U2BOB"), "an answer")
+    late, told = "U2BOB", ops.slack.ephemerals("U2BOB")[-1]
+    assert "changed Title just before you" in words(told.blocks)
+    await ops.slack.click(late, told, "reopen")
+    view = ops.slack.views(late)[-1]
+    assert "bob's title" in str(view.blocks)
+    assert "was changed meanwhile" in words(view.blocks)
+    await ops.slack.submit(late, view)
+    await ops.card(said.ts, "bob's title")
+
+
+async def test_a_comment_on_a_filed_ticket_is_made_once(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    await ops.slack.click("U1ANN", card, "approve_draft")
+    await ops.until(lambda: "Filed as" in words(ops.slack.latest(card).blocks), "filed")
+    await ops.quiet()
+    await ops.slack.click("U2BOB", ops.slack.latest(card), "comment")
+    ops.slack.drop_reply("chat.postMessage")
+    assert (await ops.slack.submit("U2BOB", ops.slack.views("U2BOB")[-1], {"text": "also on Firefox"})).ok
+    await ops.until(lambda: "also on Firefox" in words(ops.said(said.ts)[-1].blocks), "said in the thread")
+    await ops.quiet()
+    assert await ops.count("comments") == 1
+    assert len([one for one in ops.said(said.ts) if "also on Firefox" in words(one.blocks)]) == 1
+
+
+async def test_a_private_card_stays_where_it_is_while_slack_cannot_be_asked(ops: Channel) -> None:
+    await ops.slack.command("U1ANN", "C1OPS", "/signoff", "setup")
+    await ops.slack.submit("U1ANN", ops.slack.views("U1ANN")[-1], {"options": ["home"]})
+    ops.slack.add_channel("D1ANN", "", ["U1ANN"], im=True)
+    ops.slack.break_http("users.info", times=2)
+    direct = await ops.slack.say("U1ANN", "D1ANN", COMPLETE)
+    await ops.until(lambda: [m for m in ops.slack.thread("D1ANN", direct.ts) if "Create in" in words(m.blocks)], "a card", 20)
+    assert not [m for m in ops.slack.channel_messages("C1OPS") if "Export fails" in words(m.blocks)]

@@ -1,0 +1,120 @@
+"""Who may decide: guests, strangers, other organisations, Enterprise Grid, lists and groups. And what a card is bound to."""
+
+import pytest
+
+from persistence.sessions import PostgresPlaces
+from tests.slack.channel import COMPLETE, Channel, words
+
+
+async def refused(ops: Channel, person: str, card, **click) -> str:
+    """What somebody is told whose click decides nothing."""
+    before = len(ops.heard(person))
+    direct = ops.slack.im_with(person, ops.slack.workspaces[0]).id
+    told = len(ops.slack.channel_messages(direct))
+    await ops.slack.click(person, card, "approve_draft", **click)
+    await ops.until(lambda: len(ops.heard(person)) > before or len(ops.slack.channel_messages(direct)) > told, "an answer")
+    assert await ops.count("approvals") == 0
+    return ops.heard(person)[-1] if len(ops.heard(person)) > before else words(ops.slack.channel_messages(direct)[-1].blocks)
+
+
+async def accepted(ops: Channel, user: str, card, **click) -> None:
+    await ops.slack.click(user, card, "approve_draft", **click)
+    await ops.until(lambda: "Filed as" in words(ops.slack.latest(card).blocks), "filed")
+
+
+@pytest.mark.parametrize(
+    ("about", "why"),
+    [
+        ({"guest": True}, "guests may not"),
+        ({"bot": True}, "an app may not"),
+        ({"deleted": True}, "deactivated"),
+        ({"stranger": True}, "only people of this organisation"),
+        ({"team_id": "T9OTHER"}, "only people of this organisation"),
+    ],
+)
+async def test_who_is_no_full_member_may_not(ops: Channel, about: dict, why: str) -> None:
+    if "team_id" in about:
+        ops.slack.add_workspace("T9OTHER", bot_token="xoxb-other")
+    ops.slack.add_user("U6ODD", "odd", **about)
+    ops.slack.channels["C1OPS"].members.append("U6ODD")
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    assert why in await refused(ops, "U6ODD", card)
+
+
+async def test_a_click_that_says_another_team_is_not_believed_to_be_ours(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    assert "organisation" in await refused(ops, "U2BOB", card, user_team="T9OTHER")
+
+
+async def test_a_click_that_does_not_say_whose_it_is_counts_for_nothing(ops: Channel) -> None:
+    ops.slack.add_workspace("T1", bot_token=ops.slack.bot_token, enterprise_id="E1ORG")
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    await ops.slack.click("U2BOB", card, "approve_draft")
+    payload = {**ops.slack.deliveries[-1][1], "user": {"id": "U1ANN"}, "enterprise": {"id": "E1ORG", "name": "org"}}
+    assert payload["user"] == {"id": "U1ANN"}
+    await ops.until(lambda: "Filed as" in words(ops.slack.latest(card).blocks), "filed")
+    again = await ops.mention("Title: Another\nProblem: It fails.\nAcceptance criteria: it works")
+    other = await ops.card(again.ts)
+    action = {"type": "button", "action_id": "approve_draft", "block_id": other.blocks[-1]["block_id"], "action_ts": "1.2"}
+    action["value"] = other.blocks[-1]["elements"][0]["value"]
+    container = {"type": "message", "message_ts": other.ts, "channel_id": "C1OPS"}
+    await ops.slack.deliver_interaction({**payload, "actions": [action], "container": container})
+    await ops.until(lambda: ops.heard("U1ANN"), "an answer")
+    assert "only people of this organisation" in ops.heard("U1ANN")[-1]
+    assert await ops.count("approvals") == 1
+
+
+async def test_a_guest_who_is_named_may(ops: Channel) -> None:
+    rule = {"who": "listed", "people": ["U3GUS"]}
+    await PostgresPlaces(ops.database).write("T1:C1OPS", {"approvers": rule}, "U1ANN")
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    assert "@gus may approve" in await refused(ops, "U2BOB", card)
+    await accepted(ops, "U3GUS", card)
+
+
+async def test_a_user_group_may_and_fails_closed(ops: Channel) -> None:
+    ops.slack.add_usergroup("S1", "oncall", ["U2BOB"])
+    rule = {"who": "listed", "groups": ["S1"]}
+    await PostgresPlaces(ops.database).write("T1:C1OPS", {"approvers": rule}, "U1ANN")
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    ops.slack.fail("usergroups.users.list", "plan_upgrade_required")
+    assert "could not be asked" in await refused(ops, "U2BOB", card)
+    assert "@oncall may approve" in await refused(ops, "U1ANN", card)
+    await accepted(ops, "U2BOB", card)
+
+
+async def test_anyone_in_the_workspace(ops: Channel) -> None:
+    await PostgresPlaces(ops.database).write("T1:C1OPS", {"approvers": {"who": "workspace"}}, "U1ANN")
+    said = await ops.mention(COMPLETE)
+    await accepted(ops, "U4ZOE", await ops.card(said.ts))
+
+
+async def test_a_copy_of_a_card_elsewhere_decides_nothing(ops: Channel) -> None:
+    ops.slack.add_channel("C3DEV", "dev", ["U2BOB"])
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    elsewhere = {"type": "message", "message_ts": card.ts, "channel_id": "C3DEV"}
+    told = await refused(ops, "U2BOB", card, container=elsewhere, channel={"id": "C3DEV", "name": "dev"})
+    assert "copy" in told
+
+
+async def test_a_grid_workspace_that_names_only_the_organisation(ops: Channel) -> None:
+    ops.slack.add_workspace("T1", bot_token=ops.slack.bot_token, enterprise_id="E1ORG")
+    ops.slack.add_user("U7ENT", "ent", enterprise_id="E1ORG")
+    ops.slack.channels["C1OPS"].members.append("U7ENT")
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    await accepted(ops, "U7ENT", card, team=None)
+
+
+async def test_who_asked_may_be_kept_from_approving(ops: Channel) -> None:
+    await PostgresPlaces(ops.database).write("T1:C1OPS", {"approvers": {"not_requester": True}}, "U1ANN")
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    assert "somebody else" in await refused(ops, "U1ANN", card)
+    await accepted(ops, "U2BOB", card)

@@ -1,0 +1,88 @@
+"""The ways in: direct messages, the shortcut, the reaction, the command, the agent's own tab."""
+
+from tests.slack.channel import COMPLETE, Channel, buttons, words
+
+
+async def test_a_direct_message_goes_on_where_it_waits(ops: Channel) -> None:
+    ops.slack.add_channel("D1ANN", "", ["U1ANN"], im=True)
+    direct = Channel(ops.slack, ops.database, "D1ANN")
+    first = await ops.slack.say("U1ANN", "D1ANN", "Export fails\nIt answers 500.")
+    await ops.until(lambda: direct.said(first.ts), "a question")
+    await ops.slack.say("U1ANN", "D1ANN", "it finishes")
+    card = await direct.card(first.ts)
+    assert "it finishes" in words(card.blocks)
+    assert "private" in words(card.blocks)
+    await ops.slack.click("U1ANN", card, "approve_draft")
+    await ops.until(lambda: "Filed as" in words(direct.said(first.ts)[-1].blocks), "filed")
+
+
+async def test_the_shortcut_drafts_from_the_message_and_its_thread(ops: Channel) -> None:
+    top = await ops.slack.say("U2BOB", "C1OPS", "Title: Export fails\nProblem: It answers 500.")
+    await ops.slack.say("U1ANN", "C1OPS", "Acceptance criteria: it finishes", thread_ts=top.ts)
+    await ops.slack.shortcut("U1ANN", top, "draft_ticket")
+    assert "it finishes" in words((await ops.card(top.ts)).blocks)
+
+
+async def test_a_ticket_reaction_in_a_thread_drafts_from_that_thread(ops: Channel) -> None:
+    top = await ops.slack.say("U2BOB", "C1OPS", "the export again")
+    inside = await ops.slack.say("U2BOB", "C1OPS", COMPLETE, thread_ts=top.ts)
+    await ops.slack.react("U1ANN", inside, "ticket")
+    await ops.slack.react("U1ANN", top, "eyes")
+    assert "Export fails" in words((await ops.card(top.ts)).blocks)
+    await ops.quiet()
+    assert len(ops.cards(top.ts)) == 1
+
+
+async def test_the_command_starts_a_ticket_once(ops: Channel) -> None:
+    ops.slack.drop_reply("chat.postMessage")
+    answer = await ops.slack.command("U1ANN", "C1OPS", "/signoff", "new " + COMPLETE)
+    assert answer.status == 200
+    await ops.until(lambda: [m for m in ops.slack.channel_messages("C1OPS") if "approve_draft" in buttons(m)], "a card", 20)
+    await ops.quiet()
+    assert len([m for m in await ops.top() if m.user == ops.slack.bot_user]) == 1
+
+
+async def test_the_command_answers_everything(ops: Channel) -> None:
+    for text, expected in (("", "Mention me"), ("help", "Mention me"), ("dance", "I do not know"), ("status", "Nothing waits")):
+        answer = await ops.slack.command("U1ANN", "C1OPS", "/signoff", text)
+        assert expected in answer.body, text
+
+
+async def test_status_lists_what_waits_for_whom(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    await ops.quiet()
+    await ops.mention("Import fails\nIt answers 404.")
+    await ops.quiet()
+    for user, waits, other in (("U1ANN", 2, True), ("U2BOB", 1, False), ("U4ZOE", 0, False)):
+        text = (await ops.slack.command(user, "C1OPS", "/signoff", "status")).json["text"]
+        assert text.count("•") == waits, text
+        assert ("an answer" in text) == other
+    assert f"/p{card.ts.replace('.', '')}" in (await ops.slack.command("U2BOB", "C1OPS", "/signoff", "status")).body
+
+
+async def test_where_it_is_not_invited_it_says_so(ops: Channel) -> None:
+    ops.slack.add_channel("C2FAR", "far", ["U1ANN"], bot_is_member=False)
+    message = await ops.slack.say("U1ANN", "C2FAR", COMPLETE)
+    await ops.slack.shortcut("U1ANN", message, "draft_ticket")
+    await ops.until(lambda: "invite me" in words(_direct(ops, "U1ANN")), "an answer in a direct message")
+    await ops.slack.command("U1ANN", "C2FAR", "/signoff", "new Export fails")
+    await ops.until(lambda: words(_direct(ops, "U1ANN")).count("invite me") == 2, "another")
+
+
+def _direct(ops: Channel, user: str) -> list[dict]:
+    place = ops.slack.im_with(user, ops.slack.workspaces[0])
+    return [block for message in ops.slack.channel_messages(place.id) for block in message.blocks]
+
+
+async def test_opening_the_agents_messages_offers_prompts(ops: Channel) -> None:
+    await ops.slack.open_home("U1ANN")
+    await ops.until(lambda: ops.slack.count("assistant.threads.setSuggestedPrompts"), "prompts")
+
+
+async def test_edits_and_other_bots_start_nothing(ops: Channel) -> None:
+    message = await ops.slack.say("U1ANN", "C1OPS", "hello")
+    await ops.slack.edit(message, f"<@{ops.slack.bot_user}> Export fails")
+    await ops.slack.bot_says("C1OPS", f"<@{ops.slack.bot_user}> Export fails")
+    await ops.quiet()
+    assert await ops.count("inbox") == 0
