@@ -1,0 +1,105 @@
+"""Has a short conversation with the real app in a Slack of our own, and writes down what Slack was given to show.
+
+`python scripts/card_pictures/conversation.py FOLDER` writes card.json, changed.json, filed.json and form.json: a list of
+messages `{"by", "at", "text" or "blocks"}`, or for the form the modal's view.
+"""
+
+import asyncio
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from persistence import embedded
+from persistence.database import open_database
+from persistence.sessions import PostgresPlaces
+from tests.slack.channel import Channel, words
+from tests.slack.conftest import serving
+from tests.slack_sim import Message, running_slack
+
+ANN, BOB, OPS = "U1ANN", "U2BOB", "C1OPS"
+
+REPORT = (
+    "Type: bug\n"
+    "Title: CSV export of large reports ends in a 504\n"
+    "Problem: Since Monday's release, exporting a report with more than 50,000 rows ends in a 504 after 30 seconds. "
+    "Small reports still work. Three customers wrote to support today.\n"
+    "Acceptance criteria:\n"
+    "• A report with 200,000 rows downloads completely\n"
+    "• An export that fails tells the user why"
+)
+CHANGE = (
+    "Priority: high\nLabels: export, customer\nAlso acceptance criteria: Reports under 50,000 rows take no longer than before"
+)
+
+
+@asynccontextmanager
+async def ops(directory: Path) -> AsyncIterator[Channel]:
+    """The channel #ops with ann, bob and Signoff in it, whose tickets go to OPS."""
+    with embedded.start(directory) as server:
+        async with running_slack() as slack, open_database(server.dsn) as database:
+            slack.add_user(ANN, "ann")
+            slack.add_user(BOB, "bob")
+            slack.add_channel(OPS, "ops", [ANN, BOB])
+            await PostgresPlaces(database).write(f"T1:{OPS}", {"project": "OPS"}, ANN)
+            with pytest.MonkeyPatch.context() as environment:
+                async with serving(database, slack, environment) as url:
+                    slack.deliver_to(url)
+                    yield Channel(slack, database, OPS, url, server.dsn)
+
+
+async def talk(channel: Channel) -> dict[str, Any]:
+    """A bug is reported, changed, and filed; gives what is to be seen of it."""
+    slack = channel.slack
+    asked = await channel.mention(REPORT)
+    first = await channel.card(asked.ts)
+    answered = await channel.mention(CHANGE, by=BOB, thread=asked.ts)
+    second = await channel.card(asked.ts, "high")
+    await slack.click(BOB, second, "request_changes")
+    await channel.until(lambda: slack.views(BOB), "the form")
+    form = slack.views(BOB)[-1].body
+    await slack.click(ANN, second, "approve_draft")
+    await channel.until(lambda: "Filed as" in words(slack.latest(second).blocks), "the filed card")
+    await channel.quiet()
+    news = [one for one in channel.said(asked.ts) if one.ts > answered.ts]
+    return {
+        "card": [shown(asked), shown(first)],
+        "changed": [shown(answered), shown(second)],
+        "filed": [shown(slack.latest(second)), *(shown(one) for one in news)],
+        "form": form,
+    }
+
+
+def shown(message: Message) -> dict[str, Any]:
+    """A message as the pictures need it."""
+    by = {ANN: "ann", BOB: "bob"}.get(message.user or "", "Signoff")
+    what = {"blocks": message.blocks} if by == "Signoff" else {"text": message.text}
+    return {"by": by, "at": f"{datetime.fromtimestamp(float(message.ts), UTC):%H:%M}", **what}
+
+
+async def main(folder: Path, directory: Path) -> None:
+    """Writes the files; the database is in the directory."""
+    async with ops(directory) as channel:
+        for name, payload in (await talk(channel)).items():
+            (folder / f"{name}.json").write_text(json.dumps(payload, indent=2, ensure_ascii=False))
+
+
+if __name__ == "__main__":
+    temporary = Path(tempfile.mkdtemp(prefix="signoff-pictures-"))
+    temporary.chmod(0o755)  # PostgreSQL runs as another user where this one is root
+    try:
+        asyncio.run(main(Path(sys.argv[1]), temporary))
+    finally:
+        for _ in range(100):  # the server takes a moment to stop
+            if not temporary.exists():
+                break
+            shutil.rmtree(temporary, ignore_errors=True)
+            time.sleep(0.1)
