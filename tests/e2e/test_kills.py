@@ -81,8 +81,8 @@ def test_an_answer_that_a_dead_terminal_was_owed_is_given_to_the_next(signoff: F
         chat.send(COMPLETE)
         chat.wait_for("preview")
         with psycopg.connect(dsn) as blocker:
-            wait_until(blocker, "SELECT count(*) = 0 FROM effects WHERE done_at IS NULL")  # it waits for the next line
-            blocker.execute("LOCK TABLE effects IN ACCESS EXCLUSIVE MODE")
+            wait_until(blocker, "SELECT count(*) = 0 FROM effects WHERE done_at IS NULL")
+            blocker.execute("LOCK TABLE effects IN EXCLUSIVE MODE")  # not ACCESS: it may still be looking for more to print
             chat.send("/approve")
             wait_until(blocker, "SELECT count(*) = 1 FROM inbox WHERE kind = 'approve'")
             chat.kill()
