@@ -160,7 +160,7 @@ class _Nodes:
                 "send the essentials, or send it in parts."
             )
             reply = reply.model_copy(update={"text": text[:200] + " …"})
-        elif reply.show or text.strip().lower() == "show":
+        elif reply.show or reply.anew or text.strip().lower() == "show":
             update["show"] = True
         elif text.strip():
             update |= await self._listen(state, reply, event_id, said)
@@ -293,7 +293,7 @@ def _settled(state: State, reply: Reply) -> dict[str, Any]:
 
 def _started(state: State, reply: Reply) -> list[Reply] | None:
     """What the next ticket starts with, if the reply asks for one with *new*: what was kept, and the rest of the reply."""
-    word, *rest = reply.text.split(maxsplit=1) or [""]
+    word, *rest = ("new",) if reply.anew else reply.text.split(maxsplit=1) or [""]
     if word.lower().rstrip(":.!,") != "new":
         return None
     return [*state.parked, *(reply.model_copy(update={"text": text}) for text in rest)]

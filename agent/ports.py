@@ -172,11 +172,19 @@ class Unheard(Exception):
     """A reply cannot be heard, now or later; the text tells its author what to do."""
 
 
+class NotYet(Exception):
+    """The outside wants a pause of so many seconds before it is asked again; it is no failure, and is not counted as one."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"asked to wait {seconds:.0f} s")
+        self.seconds = seconds
+
+
 class Facts(Protocol):
     """What a turn has to know of the world, asked before it is taken and kept with its event."""
 
     async def hear(self, snapshot: Snapshot, reply: Reply) -> Reply:
-        """The reply in readable words, with the thread and the files that belong to it. Raises Unheard."""
+        """The reply in readable words, with the thread and the files that belong to it. Raises Unheard, or NotYet."""
         ...
 
     async def may_decide(self, snapshot: Snapshot, decision: Decision) -> Verdict:

@@ -110,6 +110,8 @@ class Reply(BaseModel):
     edits: list[Operation] = Field(default_factory=list)
     show: bool = False
     """Asks for the card as it stands, whatever was rejected before."""
+    anew: bool = False
+    """Asks for the next ticket once this one is filed, as the word *new* does; before that, for the card."""
     addressed: bool = True
     """Said to the agent. What people say to each other is heard, and answered only by what it changes."""
     thread: list["Reply"] = Field(default_factory=list)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from agent import shows
-from agent.ports import Facts, Filing, LostRace, Snapshot, Store, Tracker, TrackerError, Turn, Unheard, Verdict
+from agent.ports import Facts, Filing, LostRace, NotYet, Snapshot, Store, Tracker, TrackerError, Turn, Unheard, Verdict
 from agent.protocol import Decision, FilingOutcome, Reply
 from agent.turn import Turns
 
@@ -63,6 +63,8 @@ class Shell:
                 more = await self._store.commit(snapshot, Turn(outcome="unheard", shows=[told]))
             except LostRace:
                 continue  # somebody else's turn stands: look again
+            except NotYet:
+                raise
             except Exception:
                 if tries + 1 < budget:
                     raise

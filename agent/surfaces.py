@@ -127,7 +127,11 @@ class Sessions(Protocol):
         ...
 
     async def unsettled(self, team: str) -> list[Standing]:
-        """The sessions of a workspace that wait for somebody, the newest first."""
+        """The newest sessions of a workspace that wait for somebody, the newest first."""
+        ...
+
+    async def with_open_card(self, team: str, channels: str) -> list[str]:
+        """The ids of the sessions that wait for a decision, in the channels whose id begins like this."""
         ...
 
 

@@ -19,6 +19,8 @@ from procrastinate.worker import Worker
 from psycopg_pool import AsyncConnectionPool
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent.ports import NotYet
+
 POLL = 0.25
 """Seconds between two looks for jobs whose lock became free; new jobs are announced."""
 
@@ -87,6 +89,14 @@ SELECT procrastinate_defer_jobs_v1(ARRAY[ROW(
 log = logging.getLogger(__name__)
 
 
+class _Retry(procrastinate.BaseRetryStrategy):
+    """Tries a job again after a second, or after the pause that the outside wants."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: procrastinate.jobs.Job) -> procrastinate.RetryDecision:
+        seconds = exception.seconds if isinstance(exception, NotYet) else 1.0
+        return procrastinate.RetryDecision(retry_in={"milliseconds": int(1000 * seconds)})
+
+
 class Handlers(Protocol):
     """What the jobs call; each call may be made again."""
 
@@ -141,7 +151,7 @@ class Queue:
                 conninfo=dsn, min_size=1, max_size=max(2, concurrency // 2), configure=_autocommit, pool_factory=_pool
             )
         )
-        retry = procrastinate.RetryStrategy(wait=1)  # the shell gives up on a bug; only the database fails for longer
+        retry = _Retry()  # the shell gives up on a bug; only the database fails for longer
         self._wake = self._app.task(name="wake", retry=retry, pass_context=True)(self._on_wake)
         self._file = self._app.task(name="file", retry=retry)(self._on_file)
         self._deliver = self._app.task(name="deliver", retry=retry)(self._on_deliver)

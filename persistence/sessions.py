@@ -26,8 +26,10 @@ STANDING = """
 """
 ONE = text(STANDING + "WHERE session.session_id = :session_id").columns(state=Json, pending=Json, message=Json)
 UNSETTLED = text(
-    STANDING + "WHERE starts_with(session.session_id, :team || ':') AND session.pending IS NOT NULL ORDER BY session.at DESC"
+    STANDING
+    + "WHERE starts_with(session.session_id, :team || ':') AND session.pending IS NOT NULL ORDER BY session.at DESC LIMIT 200"
 ).columns(state=Json, pending=Json, message=Json)
+WITH_OPEN_CARD = "SELECT session_id FROM previews WHERE status = 'open' AND starts_with(session_id, %s) ORDER BY session_id"
 
 
 class PostgresSessions:
@@ -57,8 +59,14 @@ class PostgresSessions:
         return str(row["session_id"]) if row else None
 
     async def unsettled(self, team: str) -> list[Standing]:
-        """The sessions of a workspace that wait for somebody, the newest first."""
+        """The newest 200 sessions of a workspace that wait for somebody, the newest first."""
         return await self._standings(UNSETTLED, team=team)
+
+    async def with_open_card(self, team: str, channels: str) -> list[str]:
+        """The ids of the sessions that wait for a decision, in the channels whose id begins like this."""
+        async with self._database.ingest.connection() as driver:
+            rows = await (await driver.execute(WITH_OPEN_CARD, [f"{team}:{channels}"])).fetchall()
+        return [str(row["session_id"]) for row in rows]
 
     async def _standings(self, query: Any, **values: str) -> list[Standing]:
         async with self._database.engine.connect() as connection:

@@ -41,7 +41,7 @@ def build_app(
 
 def _authorize(desk: Desk) -> Callable[..., Awaitable[AuthorizeResult]]:
     async def authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
-        workspace = await desk.workspaces.of(team_id or enterprise_id or "")
+        workspace = await desk.workspaces.of("")  # the token's, whatever an organisation's payload names
         return AuthorizeResult(
             enterprise_id=workspace.enterprise or None,
             team_id=workspace.team,

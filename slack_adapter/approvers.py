@@ -55,7 +55,7 @@ async def _refused(workspace: Workspace, rule: Approvers, channel: str, person: 
         return None
     if why := outside(workspace, user, person):
         return why
-    if rule.who == "workspace":
+    if rule.who == "workspace" and _at_home(workspace, user):
         return None
     for group in rule.groups:
         if person.user in await workspace.group(group):
@@ -66,18 +66,35 @@ async def _refused(workspace: Workspace, rule: Approvers, channel: str, person: 
 
 
 def outside(workspace: Workspace, user: Mapping[str, Any], person: Person) -> str:
-    """Why somebody does not count as a member of the organisation; empty for those who do."""
+    """Why somebody does not count as a member of the organisation; empty for those who do.
+
+    On Enterprise Grid a click may name another of the organisation's workspaces, or the organisation itself.
+    """
     homes = {workspace.team, workspace.enterprise} - {""}
-    if person.team not in homes:
+    grid = (user.get("enterprise_user") or {}).get("enterprise_id") or ""
+    if not person.team or not (person.team in homes or grid in homes):
         return "only people of this organisation may."
     if user.get("is_bot") or user.get("is_workflow_bot") or user.get("id") == "USLACKBOT":
         return "an app may not."
     if user.get("is_restricted") or user.get("is_ultra_restricted"):
         return "guests may not."
-    home = user.get("team_id") or (user.get("enterprise_user") or {}).get("enterprise_id")
-    if user.get("is_stranger") or (home and home not in homes):
+    if user.get("is_stranger") or not (grid in homes or user.get("team_id", workspace.team) in homes):
         return "only people of this organisation may."
     return ""
+
+
+def _at_home(workspace: Workspace, user: Mapping[str, Any]) -> bool:
+    """Whether somebody of the organisation is in this workspace of it."""
+    teams = (user.get("enterprise_user") or {}).get("teams") or [user.get("team_id", workspace.team)]
+    return workspace.team in teams
+
+
+def awaited(rule: Approvers, requester: str) -> list[str]:
+    """Mentions of those who may approve, where only they may: nobody else would think of it."""
+    if rule.who != "listed":
+        return []
+    people = [person for person in rule.people if not (rule.not_requester and person == requester)]
+    return [f"<@{person}>" for person in people[:NAMED]] + [f"<!subteam^{group}>" for group in rule.groups[:NAMED]]
 
 
 async def told(workspace: Workspace, rule: Approvers) -> str:

@@ -12,7 +12,7 @@ from agent.draft import Evidence
 from agent.sealing import SHORT, FieldChange
 from agent.surfaces import CardView
 from slack_adapter.inbound import button_value
-from slack_adapter.text import cut, date, escape, link
+from slack_adapter.text import Lookup, cut, date, escape, link
 
 Block = dict[str, Any]
 
@@ -163,16 +163,17 @@ def pieces(text: str, size: int = BLOCK_CHARACTERS) -> list[str]:
 
 
 def build_draft_preview_blocks_with_hash(
-    card: CardView, *, private: bool = False, moved: bool = False, thread: str = ""
+    card: CardView, *, private: bool = False, moved: bool = False, thread: str = "", approvers: Sequence[str] = ()
 ) -> list[list[Block]]:
     """The messages that show a card whole, each as its blocks; only the last has buttons, and only if the card is open.
 
     `private`: who can read the conversation is fewer than who can read the ticket. `moved`: a copy further down is the one
-    that counts. `thread`: the address of the conversation, where the card stands elsewhere.
+    that counts. `thread`: the address of the conversation, where the card stands elsewhere. `approvers`: mentions of those
+    who may approve, where nobody else may.
     """
     if moved or card.status == "superseded":
         return [_put_away(card, "moved further down" if moved else "replaced by a newer version")]
-    head, tail = _head(card, thread), _tail(card, private)
+    head, tail = _head(card, thread), _tail(card, private, approvers)
     parts = [head]
     room, blocks = MESSAGE_CHARACTERS - _size(head), MESSAGE_BLOCKS - len(head)
     for block in _fields(card.sealed):
@@ -286,16 +287,16 @@ def _values(value: Any) -> list[str]:
     return [str(value)]
 
 
-def _tail(card: CardView, private: bool) -> list[Block]:
+def _tail(card: CardView, private: bool, approvers: Sequence[str]) -> list[Block]:
     match card.status:
         case "open":
-            return list(_open(card, private))
+            return list(_open(card, private, approvers))
         case "approved":
             return list(_approved(card))
     return [context("What was said is kept: say what should change, and a new card follows."), _stamp(card)]
 
 
-def _open(card: CardView, private: bool) -> Iterator[Block]:
+def _open(card: CardView, private: bool, approvers: Sequence[str]) -> Iterator[Block]:
     if card.unanswered:
         yield context(f":grey_question: *Left open:* {', '.join(label(field) for field in card.unanswered)}")
     found = secrets_in(card.sealed)
@@ -306,6 +307,8 @@ def _open(card: CardView, private: bool) -> Iterator[Block]:
             f":lock: This conversation is private; the ticket can be read by whoever can read *{escape(project_of(card))}*."
         )
     yield from _evidence(card)
+    if approvers:
+        yield context(f":bell: *Waits for* {_listed(approvers, 'or')}")
     yield _stamp(card)
     value = button_value(card.session_id, card.draft_hash)
     approve = button(f"Create in {project_of(card)}", "approve_draft", value, style="primary")
@@ -357,7 +360,8 @@ def _ticket(card: CardView) -> str:
 
 
 def _put_away(card: CardView, why: str) -> list[Block]:
-    return [context(f"~{escape(cut(card.sealed['title'], 200)).replace('~', '∼')}~ · version {card.version} · {why}")]
+    title = _text(cut(card.sealed["title"], 200), strike=True)
+    return [_rich(_line(title, _text(f" · version {card.version} · {why}")))]  # Slack replaces rich text with nothing else
 
 
 def _confirm(title: str, text: str, yes: str, no: str) -> dict[str, Any]:
@@ -406,8 +410,30 @@ def quoted(evidence: Evidence) -> str:
     return f"{label(evidence.field)}: {shown}{mark}"
 
 
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+def _listed(names: Sequence[str], word: str = "and") -> str:
+    return f" {word} ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+_MENTION = re.compile(r"<@([UW][A-Z0-9]+)>|<!subteam\^(S[A-Z0-9]+)>")
+
+
+async def quiet(blocks: Sequence[Block], lookup: Lookup) -> list[Block]:
+    """The same blocks with names where people are mentioned, so that nobody is called again by a card shown again."""
+    return [await _quiet(block, lookup) for block in blocks]
+
+
+async def _quiet(value: Any, lookup: Lookup) -> Any:
+    if isinstance(value, list):
+        return [await _quiet(item, lookup) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("type") != "mrkdwn":
+        return {name: await _quiet(item, lookup) for name, item in value.items()}
+    text = value["text"]
+    for found in {match[0]: match for match in _MENTION.finditer(text)}.values():
+        name = await lookup("user", found[1]) if found[1] else await lookup("group", found[2])
+        text = text.replace(found[0], f"@{escape(name)}")
+    return {**value, "text": text}
 
 
 def _size(blocks: Sequence[Block]) -> int:

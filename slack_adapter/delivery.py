@@ -24,7 +24,7 @@ from slack_adapter.blocks import Block, build_draft_preview_blocks_with_hash, ca
 from slack_adapter.inbound import session_of
 from slack_adapter.settings import Settings
 from slack_adapter.text import cut, escape, link
-from slack_adapter.workspaces import UNANSWERED, Workspace, Workspaces, named, passes, status
+from slack_adapter.workspaces import UNANSWERED, Workspace, Workspaces, named, passes, pause_of
 
 SETTLE = 5.0
 """Seconds in which changes are collected before a card that people see is replaced by a newer one."""
@@ -107,7 +107,7 @@ class Delivery:
             case "errand":
                 await self._run(talk, effect)
             case "private":
-                await self._whisper(talk, body["to"], escape(body["text"]), effect.origin)
+                await self._whisper(talk, effect, body["to"], escape(body["text"]))
             case "decision" if body["status"] not in ("approved", "rejected"):
                 await self._refresh(talk, effect)
                 await self._answer(talk, effect)
@@ -124,7 +124,7 @@ class Delivery:
             case "contested":
                 await self._refresh(talk, effect)
                 text, shown = blocks.contested(effect.session_id, body)
-                await self._whisper(talk, body["to"], text, effect.origin, shown)
+                await self._whisper(talk, effect, body["to"], text, shown)
             case "filed":
                 await self._refresh(talk, effect)
                 await self._post(talk, effect, *_filed(body))
@@ -149,9 +149,10 @@ class Delivery:
         if newest.posted is None and newest.status != "superseded":
             if before and newest.status == "open" and newest.age < SETTLE:
                 return SETTLE - newest.age
-            in_place = before and before.below < OUT_OF_SIGHT
-            await self._show(talk, newest, before.posted if before and in_place else None)
-            others = [card for card in others if not (in_place and card is before)]
+            stands = before.posted if before and await self._fits_there(talk, newest, before) else None
+            called = any(card.posted and card.status != "approved" and card.version < newest.version for card in others)
+            await self._show(talk, newest, stands, call=not called)
+            others = [card for card in others if not (stands and card is before)]
         elif again and newest.status == "open" and newest.below:
             await self._move(talk, newest, effect)
         else:
@@ -170,22 +171,35 @@ class Delivery:
                 raise
             log.warning("a card of %s cannot be updated: %s", effect.session_id, named(error))
 
-    async def _show(self, talk: "_Talk", card: CardView, posted: Posted | None) -> None:
-        """Makes messages show the card: those it has, those of the card it replaces, or new ones."""
-        private = card.status == "open" and await self._is_private(talk)
-        channel = posted.channel if posted else await self._channel_for(talk, card)
+    async def _fits_there(self, talk: "_Talk", card: CardView, before: CardView) -> bool:
+        """Whether the messages of the card before are in sight, and enough: more would stand below what was said since."""
+        assert before.posted
+        parts, _, _ = await self._built(talk, card, before.posted.channel)
+        return before.below == 0 or (before.below < OUT_OF_SIGHT and len(parts) <= len(before.posted.ts))
+
+    async def _built(self, talk: "_Talk", card: CardView, channel: str) -> tuple[list[list[Block]], str, str]:
+        """The messages that show the card in this channel, its text, and the digest of both."""
+        team, more = talk.workspace.team, dict[str, Any]()
+        if card.status == "open":
+            setting = await self._settings.of(team, await self._settings.place(team, talk.channel))
+            more["private"] = setting.open_to == "everyone" and await self._is_private(talk)
+            more["approvers"] = approvers.awaited(setting.approvers, card.requester)
         thread = talk.permalink() if channel != talk.channel else ""
-        parts = build_draft_preview_blocks_with_hash(card, private=private, thread=thread)
-        text = card_text(card)
-        digest = hashlib.sha256(json.dumps([parts, text]).encode()).hexdigest()
+        parts, text = build_draft_preview_blocks_with_hash(card, thread=thread, **more), card_text(card)
+        return parts, text, hashlib.sha256(json.dumps([parts, text]).encode()).hexdigest()
+
+    async def _show(self, talk: "_Talk", card: CardView, posted: Posted | None, *, call: bool = False) -> None:
+        """Makes messages show the card: those it has, those of the card it replaces, or new ones, which may call people."""
+        channel = posted.channel if posted else await self._channel_for(talk, card)
+        parts, text, digest = await self._built(talk, card, channel)
         if posted and card.posted and digest == card.digest:
             return
         stands = Posted(channel=channel, ts=list(posted.ts) if posted else [])
         for n, part in enumerate(parts):
             if n < len(stands.ts) and await self._update(talk, channel, stands.ts[n], text, part):
                 continue
-            key = f"card:{card.preview_id}:{n}"
-            ts = await self._post_once(talk, channel, key, text, part, maybe_there=True)
+            key, shown = f"card:{card.preview_id}:{n}", part if call else await blocks.quiet(part, talk.workspace.name)
+            ts = await self._post_once(talk, channel, key, text, shown, maybe_there=True)
             stands.ts[n : n + 1] = [ts]
         for ts in stands.ts[len(parts) :]:
             await self._call(talk, "chat_delete", channel, ts=ts, missing_is_fine=True)
@@ -201,13 +215,11 @@ class Delivery:
                 await self._update(talk, card.posted.channel, ts, card_text(card), away)
             else:
                 await self._call(talk, "chat_delete", card.posted.channel, ts=ts, missing_is_fine=True)
-        private = await self._is_private(talk)
-        parts, text = build_draft_preview_blocks_with_hash(card, private=private), card_text(card)
+        parts, text, digest = await self._built(talk, card, card.posted.channel)
         stands = Posted(channel=card.posted.channel, ts=[])
         for n, part in enumerate(parts):
-            key = f"card:{card.preview_id}:{effect.id}:{n}"
-            stands.ts.append(await self._post_once(talk, stands.channel, key, text, part, maybe_there=effect.attempts > 0))
-        digest = hashlib.sha256(json.dumps([parts, text]).encode()).hexdigest()
+            key, shown = f"card:{card.preview_id}:{effect.id}:{n}", await blocks.quiet(part, talk.workspace.name)
+            stands.ts.append(await self._post_once(talk, stands.channel, key, text, shown, maybe_there=effect.attempts > 0))
         await self._outbox.shown(card, stands, digest, moved=True)
 
     async def _channel_for(self, talk: "_Talk", card: CardView) -> str:
@@ -219,15 +231,15 @@ class Delivery:
             return talk.channel
         rule = (await self._settings.of(talk.workspace.team, home)).approvers
         person = Person(card.requester, talk.workspace.team)
-        may = await approvers.ask(talk.workspace, rule, home, person, card.requester)
+        try:
+            may = await approvers.ask(talk.workspace, rule, home, person, card.requester)
+        except SlackApiError as error:
+            if passes(error):
+                raise
+            return talk.channel
         return talk.channel if may.allowed else home
 
     async def _is_private(self, talk: "_Talk") -> bool:
-        place = (
-            talk.channel if not talk.channel.startswith("D") else await self._settings.home(talk.workspace.team) or talk.channel
-        )
-        if (await self._settings.of(talk.workspace.team, place)).open_to == "channel":
-            return False
         try:
             channel = await talk.workspace.channel(talk.channel)
         except UNANSWERED:
@@ -264,14 +276,15 @@ class Delivery:
         since = [FieldChange.model_validate(change) for change in body["diff"]]
         text = texts.get(body["row"], escape(body["text"]))
         show = where if body["row"] in ("stale", "unknown", "discarded") else ""
-        await self._whisper(talk, body["to"], text, effect.origin, blocks.answer_blocks(text, since, show))
+        await self._whisper(talk, effect, body["to"], text, blocks.answer_blocks(text, since, show))
 
-    async def _whisper(self, talk: "_Talk", user: str, text: str, channel: str, shown: Sequence[Block] | None = None) -> None:
+    async def _whisper(self, talk: "_Talk", effect: Effect, user: str, text: str, shown: Sequence[Block] | None = None) -> None:
         """Says something to one person: in the conversation, or where that cannot be, in a direct message."""
-        channel = channel or talk.channel
+        channel = effect.origin or talk.channel
+        answered = effect.body["kind"] in ("decision", "contested")  # of something in the thread; else there may be none
         shown = list(shown or [blocks.section(cut(text, blocks.BLOCK_CHARACTERS))])
         said: dict[str, Any] = {"user": user, "text": cut(text, blocks.FALLBACK), "blocks": shown}
-        if channel == talk.channel:
+        if channel == talk.channel and answered:
             said["thread_ts"] = talk.thread_ts
         try:
             await self._call(talk, "chat_postEphemeral", channel, **said)
@@ -279,8 +292,8 @@ class Delivery:
             if passes(error):
                 raise
             opened = await talk.workspace.client.conversations_open(users=user)
-            direct = opened["channel"]["id"]
-            await self._call(talk, "chat_postMessage", direct, text=said["text"], blocks=shown, unfurl_links=False)
+            direct, there = opened["channel"]["id"], effect.attempts > 0
+            await self._post_once(talk, direct, effect.key, said["text"], shown, maybe_there=there, root=True)
 
     async def _post(self, talk: "_Talk", effect: Effect, text: str, shown: Sequence[Block]) -> None:
         await self._post_once(talk, talk.channel, effect.key, text, shown, maybe_there=effect.attempts > 0)
@@ -294,7 +307,7 @@ class Delivery:
             await self._post(talk, effect, said, [blocks.section(said)])
             return
         if body["kind_of"] == "new":
-            said = f"<@{body['user']}> starts a ticket: {cut(escape(body['text']), 2000)}" if body["text"] else (
+            said = f"<@{body['user']}> starts a ticket: {escape(cut(body['text'], 2000))}" if body["text"] else (
                 f"<@{body['user']}> starts a ticket. What is it about? Answer in this thread.")  # fmt: skip
             try:
                 ts = await self._post_once(
@@ -304,7 +317,7 @@ class Delivery:
                 if passes(error):
                     raise
                 said = "I am not in that channel: invite me with /invite, then ask again."
-                await self._whisper(talk, body["user"], said, talk.channel)
+                await self._whisper(talk, effect, body["user"], said)
                 return
             reply = Reply(text=body["text"], by=body["user"])
             surface = {"kind": "command", "ts": ts, "user_team": team}
@@ -313,11 +326,13 @@ class Delivery:
                 reply.show = True
         else:
             try:
-                found = await talk.workspace.client.conversations_replies(channel=talk.channel, ts=body["ts"], limit=1)
+                found = await self._call(talk, "conversations_replies", talk.channel, ts=body["ts"], limit=1)
             except SlackApiError as error:
                 if passes(error):
                     raise
-                await self._whisper(talk, body["user"], "I could not read that message: invite me with /invite.", talk.channel)
+                await self._whisper(talk, effect, body["user"], "I could not read that message: invite me with /invite.")
+                return
+            if (await talk.workspace.user(body["user"])).get("is_bot"):
                 return
             root = found["messages"][0].get("thread_ts") or body["ts"]
             reply, session_id = Reply(by=body["user"]), session_of(team, talk.channel, root)
@@ -392,8 +407,7 @@ class Delivery:
             async with asyncio.timeout(15):
                 return await getattr(talk.workspace.client, method)(channel=channel, **given)
         except SlackApiError as error:
-            if status(error) == 429 or named(error) in ("ratelimited", "rate_limited"):
-                pause = float(error.response.headers.get("Retry-After", 1))
+            if (pause := pause_of(error)) is not None:
                 self._resting[method, channel] = time.monotonic() + pause
                 raise _Limited(pause) from None
             if missing_is_fine and named(error) in ("message_not_found", "cant_update_message", "cant_delete_message"):

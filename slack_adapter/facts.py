@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,14 +11,14 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 
 from agent.draft import Attachment
-from agent.ports import Snapshot, Unheard, Verdict
+from agent.ports import NotYet, Snapshot, Unheard, Verdict
 from agent.protocol import Decision, Reply
 from agent.surfaces import Outbox
 from slack_adapter import approvers
 from slack_adapter.approvers import Person
 from slack_adapter.settings import Settings
 from slack_adapter.text import names, readable, without_mention
-from slack_adapter.workspaces import Workspace, Workspaces, named
+from slack_adapter.workspaces import UNANSWERED, Workspace, Workspaces, named, pause_of
 
 THREAD_MESSAGES = 100
 """Messages of a running thread that are read, the newest."""
@@ -42,10 +43,9 @@ class SlackFacts:
             return reply
         team, channel, thread_ts = event.session_id.split(":")
         workspace = await self._workspaces.of(team)
-        place = channel if not channel.startswith("D") else await self._settings.home(team) or channel
-        reply.setting = (await self._settings.of(team, place)).setting()
+        reply.setting = (await self._settings.of(team, await self._settings.place(team, channel))).setting()
         kind, ts = event.surface.get("kind", ""), event.surface.get("ts", "")
-        if kind in ("form", "settled"):
+        if kind in ("form", "settled", "click"):
             return reply
         if kind in ("mention", "shortcut", "reaction") and not snapshot.state:
             reply.thread = await self._thread(workspace, channel, thread_ts, ts, kind)
@@ -74,7 +74,7 @@ class SlackFacts:
 
     async def _thread(self, workspace: Workspace, channel: str, thread_ts: str, ts: str, kind: str) -> list[Reply]:
         """What people said in the thread: before a mention, or with the message that was pointed at."""
-        found: dict[str, Mapping[str, Any]] = {}  # by ts: each page begins with the thread's first message again
+        found: dict[str, Mapping[str, Any]] = {}  # by ts: a page may begin with the thread's first message again
         cursor = ""
         try:
             while True:
@@ -86,6 +86,8 @@ class SlackFacts:
                 if not cursor:
                     break
         except SlackApiError as error:
+            if (seconds := pause_of(error)) is not None:
+                raise NotYet(seconds) from None
             if named(error) in ABSENT:
                 raise Unheard(INVITE) from None
             if named(error) != "thread_not_found":
@@ -112,7 +114,7 @@ class SlackFacts:
         requester = snapshot.state.get("requester", "")
         if decision.type == "reject" and decision.by == requester:
             return Verdict()
-        place = channel if not channel.startswith("D") else await self._settings.home(team) or channel
+        place = await self._settings.place(team, channel)
         rule = (await self._settings.of(team, place)).approvers
         person = Person(decision.by, event.surface.get("user_team") or "")
         return await approvers.verdict(workspace, rule, place, person, requester)
@@ -137,6 +139,9 @@ def _slacks_own(url: str, api: str) -> bool:
 
 async def _attachment(workspace: Workspace, file: Mapping[str, Any]) -> Attachment:
     """The file by its id and digest; the digest is missing if its bytes are not to be had."""
+    if not file.get("url_private"):  # of a file from another organisation the event gives the id alone
+        with suppress(*UNANSWERED):
+            file = (await workspace.client.files_info(file=file["id"]))["file"]
     sealed = Attachment(id=file["id"], name=str(file.get("name", "")), url=str(file.get("permalink", "")))
     url, size = str(file.get("url_private", "")), file.get("size") or 0
     if size > FILE_LIMIT or not _slacks_own(url, workspace.client.base_url):

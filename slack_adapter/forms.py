@@ -18,6 +18,10 @@ from slack_adapter.text import cut, escape
 INPUT_LIMIT = 3_000
 """Characters that an input of Slack's can hold; longer values stay as they are."""
 
+KEPT_LIMIT = 3_000
+"""Characters that a view can carry along."""
+
+VIEW_BLOCKS = 100
 EDIT, SETUP, COMMENT = "edit_form", "setup_form", "comment_form"
 FORM_FIELDS = (
     "title", "issue_type", "problem", "acceptance_criteria", "proposed_solution", "constraints", "dependencies", "risks",
@@ -94,7 +98,10 @@ def edit_form(
         fields.sort(key=lambda field: field not in draft.missing())
     blocks: list[Block] = []
     base: dict[str, str] = {}
-    for field in fields[:80]:
+    for field in fields:
+        if len(_kept(session_id, base | {field: draft.digest(field)}, typed)) > KEPT_LIMIT or len(blocks) > VIEW_BLOCKS - 5:
+            blocks.append(context("There are more custom fields, which stay as they are: change them by a message."))
+            break
         if field in contested:
             now = escape(cut(as_text(draft, field) or "(nothing)", 1000))
             blocks.append(section(f":warning: *{escape(label(field))}* was changed meanwhile. It now says:\n{now}"))
@@ -111,16 +118,20 @@ def edit_form(
         blocks.append(_input(draft, field, typed.get(field)))
     if draft.attachments and not missing:
         blocks.append(_files(draft))
-    kept = {"s": session_id, "b": base, "c": list(typed)}
     return {
         "type": "modal",
         "callback_id": EDIT,
         "title": plain("Fill in the rest" if missing else "Request changes"),
         "submit": plain("Save"),
         "close": plain("Cancel"),
-        "private_metadata": json.dumps(kept, separators=(",", ":")),
+        "private_metadata": _kept(session_id, base, typed),
         "blocks": blocks,
     }
+
+
+def _kept(session_id: str, base: Mapping[str, str], typed: Collection[str]) -> str:
+    """What a form carries along: its session, the digests it was opened with, and which values are its reader's own."""
+    return json.dumps({"s": session_id, "b": base, "c": list(typed)}, separators=(",", ":"), ensure_ascii=False)
 
 
 def _input(draft: TicketDraft, field: str, typed: str | None) -> Block:
@@ -322,7 +333,7 @@ def read_setup(view: Mapping[str, Any]) -> tuple[str, str, ChannelSetting, bool,
 
 
 def _line(field: str, name: str, value: str, hint: str = "", *, optional: bool = False) -> Block:
-    element: dict[str, Any] = {"type": "plain_text_input", "action_id": "value", "max_length": 500}
+    element: dict[str, Any] = {"type": "plain_text_input", "action_id": "value", "max_length": INPUT_LIMIT}
     if value:
         element["initial_value"] = value
     block: Block = {"type": "input", "block_id": field, "label": plain(name), "element": element, "optional": optional}

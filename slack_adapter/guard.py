@@ -46,6 +46,7 @@ class _Spoken(_Event):
     thread_ts: Ts | None = None
     deleted_ts: Ts | None = None
     files: list[dict[str, Any]] | None = None
+    edited: dict[str, Any] | None = None
     message: "_Message | None" = None
     previous_message: "_Message | None" = None
     ts: Ts

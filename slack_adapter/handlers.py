@@ -1,5 +1,6 @@
 """The listeners: what is answered at once. What changes a session was made durable before they run (`slack_adapter.app`)."""
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -42,24 +43,27 @@ PROMPTS = [
     {"title": "Report a bug", "message": "Type: bug\nTitle: \nProblem: "},
 ]
 
+MEMBERS_SECONDS = 1.5
+"""Seconds in which Slack has to say who is in a channel, where that is asked before an acknowledgement."""
+
 log = logging.getLogger(__name__)
 
 
 async def handle_approve_draft(ack: AsyncAck, body: Body, context: AsyncBoltContext, client: AsyncWebClient) -> None:
     """A click on "Create". It is durable already, and its turn answers; one that could not be read is answered here."""
-    await _decided(ack, body, context, client)
+    await _taken(ack, body, context, client)
 
 
 async def handle_reject_draft(ack: AsyncAck, body: Body, context: AsyncBoltContext, client: AsyncWebClient) -> None:
     """A click on "Discard", which Slack asked to confirm; the same way as an approval."""
-    await _decided(ack, body, context, client)
+    await _taken(ack, body, context, client)
 
 
-async def _decided(ack: AsyncAck, body: Body, context: AsyncBoltContext, client: AsyncWebClient) -> None:
+async def _taken(ack: AsyncAck, body: Body, context: AsyncBoltContext, client: AsyncWebClient) -> None:
     await ack()
     if not context.get("taken"):
         known = parse_value(body["actions"][0].get("value"))
-        await tell(client, body, GONE if known and known.draft_hash else OLD_BUTTON)
+        await tell(client, body, GONE if known else OLD_BUTTON)
 
 
 async def tell(client: AsyncWebClient, body: Body, text: str, shown: list[blocks.Block] | None = None) -> None:
@@ -94,7 +98,7 @@ class Handlers:
         app.action("request_changes")(self.open_form)
         app.action("fill_in")(self.open_form)
         app.action("show_evidence")(self.show_evidence)
-        app.action("new_ticket")(self.new_ticket)
+        app.action("new_ticket")(_taken)
         app.action("reopen")(self.reopen_form)
         app.action("comment")(self.open_comment)
         app.action("open_ticket")(_acknowledge)
@@ -242,11 +246,6 @@ class Handlers:
         view = {"type": "modal", "title": blocks.plain("Who said what"), "close": blocks.plain("Close"), "blocks": shown}
         await _open(client, body, view)
 
-    async def new_ticket(self, ack: AsyncAck, body: Body, client: AsyncWebClient) -> None:
-        """How to go on once a ticket is filed."""
-        await ack()
-        await tell(client, body, "Say *new* and what it is about, here in the thread, and I start another ticket.")
-
     # --- Commands and shortcuts --------------------------------------------------------------------------------------
 
     async def command(self, ack: AsyncAck, body: Body, context: AsyncBoltContext, client: AsyncWebClient) -> None:
@@ -256,31 +255,29 @@ class Handlers:
             case "new":
                 await ack("I start a ticket here." if context.get("taken") else "You asked me that already.")
             case "status":
-                await ack(**await self._status(body))
+                await ack(**await self._status(body, _team(context)))
             case "setup":
                 await ack()
-                await self._setup(body, client)
+                await self._setup(body, _team(context), client)
             case "" | "help":
                 await ack(HELP)
             case _:
                 await ack(f"I do not know `{escape(word[:40])}`.\n{HELP}")
 
-    async def _status(self, body: Body) -> dict[str, Any]:
+    async def _status(self, body: Body, team: str) -> dict[str, Any]:
         """What waits for the one who asks, with links."""
-        workspace, user = await self._desk.workspaces.of(team_of(body)), body["user_id"]
-        mine, may_read = [], dict[str, bool]()
-        for standing in await self._desk.sessions.unsettled(workspace.team):
-            channel, thread_ts = thread_of(standing.session_id)
+        workspace, user = await self._desk.workspaces.of(team), body["user_id"]
+        waiting = await self._desk.sessions.unsettled(workspace.team)
+        others = {_place(standing)[0] for standing in waiting if standing.state.get("requester") != user}
+        member = await asyncio.gather(*(_is_member(workspace, channel, user) for channel in others))
+        readable = {channel for channel, is_member in zip(others, member, strict=True) if is_member}
+        mine = []
+        for standing in waiting:
+            channel, ts = _place(standing)
             requested = standing.state.get("requester") == user
-            if channel not in may_read:
-                may_read[channel] = await _is_member(workspace, channel, user)
             waits = _waits_for(standing, requested)
-            if waits and (requested or may_read[channel]):
-                where = (
-                    workspace.permalink(channel, standing.posted.ts[-1])
-                    if standing.posted
-                    else workspace.permalink(channel, thread_ts)
-                )
+            if waits and (requested or channel in readable):
+                where = workspace.permalink(channel, ts)
                 title = standing.state.get("draft", {}).get("title") or "A ticket without a title"
                 mine.append(f"• {link(where, title)}: {waits}")
             if len(mine) == 20:
@@ -289,8 +286,8 @@ class Handlers:
         text = "\n".join(["*This waits for you:*", *mine]) if mine else "Nothing waits for you."
         return {"text": text, "blocks": [blocks.section(piece) for piece in blocks.pieces(text)]}
 
-    async def _setup(self, body: Body, client: AsyncWebClient) -> None:
-        team, channel = team_of(body), body["channel_id"]
+    async def _setup(self, body: Body, team: str, client: AsyncWebClient) -> None:
+        channel = body["channel_id"]
         acted = {"user": {"id": body["user_id"]}, "channel": {"id": channel}, "trigger_id": body["trigger_id"]}
         if channel.startswith("D"):
             await tell(client, acted, "Direct messages follow a channel's settings: use /signoff setup in a channel.")
@@ -317,20 +314,20 @@ class Handlers:
             return
         settings, user = self._desk.settings, body["user"]["id"]
         await settings.store(team, channel, setting, user)
+        following = await self._desk.sessions.with_open_card(team, f"{channel}:")
         if home or await settings.home(team) == channel:
             await settings.set_home(team, channel if home else "", user)
-        for standing in await self._desk.sessions.unsettled(team):
-            if standing.open_hash and thread_of(standing.session_id)[0] == channel:
-                said = Reply(by=user, setting=setting.setting(), addressed=False)
-                await self._desk.accept(
-                    Event(
-                        event_id=f"{_submission(body, view)}:{standing.session_id}",
-                        session_id=standing.session_id,
-                        origin=channel,
-                        surface={"kind": "settled"},
-                        answer=said,
-                    )
+            following += await self._desk.sessions.with_open_card(team, "D")  # direct messages
+        for session_id in following:
+            await self._desk.accept(
+                Event(
+                    event_id=f"{_submission(body, view)}:{session_id}",
+                    session_id=session_id,
+                    origin=thread_of(session_id)[0],
+                    surface={"kind": "settled"},
+                    answer=Reply(by=user, addressed=False),
                 )
+            )
         await ack()
 
     async def _may_settle(self, body: Body, team: str, channel: str) -> str:
@@ -397,9 +394,21 @@ async def _open(client: AsyncWebClient, body: Body, view: forms.View) -> None:
 
 async def _is_member(workspace: Workspace, channel: str, user: str) -> bool:
     try:
-        return user in await workspace.members(channel)
+        async with asyncio.timeout(MEMBERS_SECONDS):
+            return user in await workspace.members(channel)
     except UNANSWERED:
         return False
+
+
+def _team(context: AsyncBoltContext) -> str:
+    """The workspace that the app acts in; an organisation's payload may name another."""
+    assert context.authorize_result
+    return context.authorize_result.team_id or ""
+
+
+def _place(standing: Standing) -> tuple[str, str]:
+    """The channel and the message where a session is to be seen: its card, or else where it begins."""
+    return (standing.posted.channel, standing.posted.ts[-1]) if standing.posted else thread_of(standing.session_id)
 
 
 def _waits_for(standing: Standing, requested: bool) -> str:

@@ -135,8 +135,8 @@ def _event(team: str, event: Body, bot_user: str) -> Inbound | None:
 
 def _message(team: str, event: Body, bot_user: str) -> Inbound | None:
     user, channel, ts, text = event.get("user"), event["channel"], event["ts"], event.get("text") or ""
-    if not user or user == bot_user or event.get("bot_id"):
-        return None
+    if not user or user == bot_user or event.get("bot_id") or event.get("edited"):
+        return None  # a mention that is added by editing comes as an event of its own
     direct = event.get("channel_type") == "im" or channel.startswith("D")
     mentioned = names(text, bot_user)
     if not (direct or mentioned or event.get("thread_ts")):
@@ -179,21 +179,19 @@ def _amendment(team: str, event: Body, bot_user: str) -> Inbound | None:
 
 def _click(body: Body) -> Inbound | None:
     action = body["actions"][0]
-    value = parse_value(action.get("value"))
-    if action.get("action_id") not in DECISIONS or value is None or not value.draft_hash:
+    value, act = parse_value(action.get("value")), action.get("action_id")
+    if value is None or not (act == "new_ticket" or (act in DECISIONS and value.draft_hash)):
         return None
     user, container = body["user"], body.get("container") or {}
     channel = (body.get("channel") or {}).get("id") or container.get("channel_id") or value.parts[1]
     message = container.get("message_ts") or (body.get("message") or {}).get("ts") or ""
     at = action.get("action_ts") or body.get("trigger_id") or ""
-    decision = Decision(
-        type=DECISIONS[action["action_id"]],
-        draft_hash=value.draft_hash,
-        preview_id=action.get("block_id") or None,
-        by=user["id"],
-    )
+    said: Reply | Decision = Reply(by=user["id"], anew=True)
+    if act in DECISIONS:
+        card = action.get("block_id") or None
+        said = Decision(type=DECISIONS[act], draft_hash=value.draft_hash, preview_id=card, by=user["id"])
     event = Event(
-        event_id=f"{team_of(body) or value.parts[0]}:{channel}:{message}:{user['id']}:{action['action_id']}:{at}",
+        event_id=f"{team_of(body) or value.parts[0]}:{channel}:{message}:{user['id']}:{act}:{at}",
         session_id=value.session_id,
         origin=channel,
         surface={
@@ -202,7 +200,7 @@ def _click(body: Body) -> Inbound | None:
             "ts": message,
             "user_team": user.get("team_id") or "",
         },
-        answer=decision,
+        answer=said,
     )
     return Inbound(event, button=True, only_in=value.session_id)
 

@@ -98,6 +98,10 @@ class Settings:
         """Whether the file settles this channel, so that nobody in Slack can."""
         return channel in self._file.channels
 
+    async def place(self, team: str, channel: str) -> str:
+        """The channel whose settings hold in this one: itself, or for a direct message the home of those if there is one."""
+        return (await self.home(team) if channel.startswith("D") else "") or channel
+
     async def home(self, team: str) -> str:
         """The channel that stands in for direct messages; empty if there is none."""
         return self._file.home.get(team) or str((await self._places.read(team)).get("home", ""))

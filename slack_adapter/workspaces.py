@@ -30,7 +30,8 @@ class NotInstalled(Exception):
 
 PASSING = frozenset({
     "ratelimited", "rate_limited", "internal_error", "fatal_error", "service_unavailable", "request_timeout", "invalid_auth",
-    "token_expired", "token_revoked", "account_inactive", "not_authed", "missing_scope",
+    "token_expired", "token_revoked", "account_inactive", "not_authed", "missing_scope", "team_added_to_org",
+    "org_login_required", "external_channel_migrating", "update_failed", "streaming_state_conflict", "fetch_members_failed",
 })  # fmt: skip
 """What may be better later, an operator's mending included. Every other error that Slack names will stay."""
 
@@ -44,6 +45,13 @@ def named(error: SlackApiError) -> str:
 def status(error: SlackApiError) -> int:
     """The HTTP status of the answer, which the library has under one of two names."""
     return int(getattr(error.response, "status_code", 0) or getattr(error.response, "status", 0))
+
+
+def pause_of(error: SlackApiError) -> float | None:
+    """The seconds that Slack wants us to wait; None if that is not what it says."""
+    if status(error) == 429 or named(error) in ("ratelimited", "rate_limited"):
+        return float(error.response.headers.get("Retry-After", 1))
+    return None
 
 
 def passes(error: SlackApiError) -> bool:
@@ -159,7 +167,7 @@ class Workspaces:
             raise NotInstalled(f"The app is not installed in {team}: open /slack/install there.")
         if known is None or known.client.token != token:
             known = await self._open(team, token)
-        self._known[team] = time.monotonic(), known
+        self._known[team] = self._known[known.team] = time.monotonic(), known
         return known
 
     def forget(self, team: str) -> None:

@@ -65,6 +65,12 @@ async def _serve(dsn: str, host: str, port: int, secret: str, app_token: str) ->
         database = await stack.enter_async_context(wiring.database(dsn, concurrency=CONCURRENCY))
         app, client = await stack.enter_async_context(replica(database, secret))
         if app_token:
+            try:
+                await client.apps_connections_open(app_token=app_token)
+            except SlackApiError as error:  # the socket's client would try for ever
+                reason = error.response.get("error", "no answer")
+                mend = "it needs the scope connections:write, and the app Socket Mode; signoff doctor says more."
+                raise Usage(f"Slack refuses SLACK_APP_TOKEN ({reason}): {mend}") from None
             await stack.enter_async_context(socket(app, app_token, client))
             _say("Signoff is connected to Slack over Socket Mode; Ctrl-C ends it.")
             await _told_to_end()

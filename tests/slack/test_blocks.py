@@ -1,6 +1,7 @@
 """Every block that is emitted is valid, whatever the draft holds; and nothing that would be filed is missing on a card."""
 
 from typing import Any
+from unicodedata import normalize
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -78,7 +79,7 @@ def test_cards_are_valid_and_whole(draft: TicketDraft, before: TicketDraft | Non
             "(continued) ", ""
         )
         for value in (draft.problem, draft.proposed_solution, *draft.acceptance_criteria, *draft.risks, *draft.custom.values()):
-            assert "".join(value.split()) in "".join(shown.split())
+            assert "".join(normalize("NFC", value).split()) in "".join(shown.split())
     with_buttons = [n for n, part in enumerate(parts) if "approve_draft" in buttons(_Message(part))]
     assert with_buttons == ([len(parts) - 1] if status == "open" else [])
 
@@ -94,6 +95,17 @@ def test_forms_are_valid(draft: TicketDraft, missing: bool) -> None:
     assert problems(forms.edit_form(SESSION, draft, missing=missing)) == []
     typed = {"title": "mine", "priority": "x" * 500}
     assert problems(forms.edit_form(SESSION, draft, typed=typed, contested=typed)) == []
+
+
+def test_a_form_carries_along_no_more_than_slack_takes() -> None:
+    draft = TicketDraft(title="T", custom={f"field {n} " + "é" * 80: "x" for n in range(90)})
+    for form in (
+        forms.edit_form(SESSION, draft),
+        forms.edit_form(SESSION, draft, typed={"title": "mine"}, contested=["title"]),
+    ):
+        assert problems(form) == []
+        assert len(form["private_metadata"]) <= 3000
+        assert "more custom fields" in texts(form["blocks"])
 
 
 @given(st.lists(words_, max_size=3), st.sampled_from(["members", "workspace", "listed"]), st.booleans())

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 
 import pytest
 
@@ -202,3 +203,73 @@ async def test_what_became_of_a_card_is_shown_though_its_posts_answer_was_lost(o
     await ops.quiet()
     assert ops.cards(said.ts) == []
     assert "Discarded" in words(ops.slack.latest(card).blocks)
+
+
+async def test_new_ticket_starts_the_next_one(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    await ops.slack.click("U1ANN", card, "approve_draft")
+    await ops.until(lambda: "new_ticket" in buttons(ops.slack.latest(card)), "filed")
+    await ops.quiet()
+    card = ops.slack.latest(card)
+    await ops.slack.click("U2BOB", card, "new_ticket")
+    await ops.until(lambda: "What is the problem" in words(ops.said(said.ts)[-1].blocks), "a question")
+    await ops.slack.click("U1ANN", card, "new_ticket")  # the next one is begun already: the question is put again
+    await ops.quiet()
+    asked = [one for one in ops.said(said.ts) if "What is the problem" in words(one.blocks)]
+    assert len(asked) == 2
+    await ops.slack.say("U2BOB", "C1OPS", COMPLETE.replace("Export", "Import"), thread_ts=said.ts)
+    await ops.slack.click("U1ANN", await ops.card(said.ts, "Import fails"), "approve_draft")
+    await ops.quiet()
+    assert await ops.count("tickets") == 2
+
+
+def called(ops: Channel) -> list[str]:
+    """The messages of cards that call somebody: an update calls nobody."""
+    posts = [call.arguments for call in ops.slack.calls if call.method == "chat.postMessage"]
+    cards = [str(post["blocks"]) for post in posts if "approve_draft" in str(post["blocks"])]
+    return [found for card in cards for found in re.findall(r"<@U\w+>", card)]
+
+
+async def test_people_are_called_once_when_an_approval_is_first_needed(ops: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "SETTLE", 0)
+    said = await ops.mention(COMPLETE)
+    first = await ops.card(said.ts)
+    assert "asked for by <@U1ANN>" in words(first.blocks)
+    for n in range(delivery.OUT_OF_SIGHT):
+        await ops.slack.say("U2BOB", "C1OPS", f"chatter {n}", thread_ts=said.ts)
+    await ops.mention("Priority: high", by="U2BOB", thread=said.ts)
+    below = await ops.card(said.ts, "high")
+    assert below.ts != first.ts
+    assert "asked for by @ann · with @bob" in words(below.blocks)
+    await ops.mention("show", thread=said.ts)
+    await ops.until(lambda: [one for one in ops.cards(said.ts) if one.ts > below.ts], "the card again")
+    await ops.quiet()
+    assert len(called(ops)) == 1
+
+
+async def test_a_card_that_outgrows_its_messages_is_not_torn_apart_by_what_was_said_since(
+    ops: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "SETTLE", 0)
+    said = await ops.mention(COMPLETE)
+    first = await ops.card(said.ts)
+    await ops.slack.say("U2BOB", "C1OPS", "chatter", thread_ts=said.ts)
+    criteria = "\n".join(f"- criterion {n} " + "word " * 50 for n in range(60))
+    changed = await ops.mention(f"Acceptance criteria:\n{criteria}", thread=said.ts)
+    await ops.quiet()
+    parts = [one for one in ops.said(said.ts) if "Part " in words(one.blocks)]
+    assert len(parts) > 1
+    assert all(part.ts > changed.ts for part in parts)
+    assert "replaced by a newer version" in words(ops.slack.latest(first).blocks)
+
+
+async def test_a_file_of_another_organisation_is_looked_up(ops: Channel) -> None:
+    ops.slack.add_file("F1", "screen.png", b"pixels", "image/png")
+    event = {"type": "app_mention", "channel": "C1OPS", "user": "U1ANN", "text": f"<@{ops.slack.bot_user}> {COMPLETE}"}
+    event |= {"ts": ops.slack.new_ts(), "files": [{"id": "F1", "mode": "file_access", "file_access": "check_file_info"}]}
+    await ops.slack.deliver_event(ops.slack.workspaces[0], event)
+    await ops.until(lambda: ops.slack.count("chat.postMessage"), "a card")
+    [row] = await ops.rows("SELECT convert_from(sealed, 'UTF8') AS sealed FROM previews")
+    assert hashlib.sha256(b"pixels").hexdigest() in row["sealed"]
+    assert "screen.png" in row["sealed"]

@@ -113,3 +113,12 @@ async def test_what_follows_a_failure_waits_for_it(ops: Channel) -> None:
     assert [n for n, text in enumerate(texts) if "label for title" in text] < [
         n for n, text in enumerate(texts) if "label for problem" in text
     ]
+
+
+async def test_a_pause_that_slack_wants_before_a_thread_is_read_is_kept(ops: Channel) -> None:
+    top = await ops.slack.say("U1ANN", "C1OPS", COMPLETE)
+    ops.slack.rate_limit("conversations.replies", 2, times=1, channel="C1OPS")
+    await ops.mention("please", thread=top.ts)
+    await ops.card(top.ts, "Export fails")
+    read = [call.at for call in ops.slack.calls if call.method == "conversations.replies"]
+    assert read[1] - read[0] >= 1.9

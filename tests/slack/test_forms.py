@@ -210,3 +210,14 @@ async def test_a_private_card_stays_where_it_is_while_slack_cannot_be_asked(ops:
     direct = await ops.slack.say("U1ANN", "D1ANN", COMPLETE)
     await ops.until(lambda: [m for m in ops.slack.thread("D1ANN", direct.ts) if "Create in" in words(m.blocks)], "a card", 20)
     assert not [m for m in ops.slack.channel_messages("C1OPS") if "Export fails" in words(m.blocks)]
+
+
+async def test_the_cards_of_direct_messages_follow_their_home(ops: Channel) -> None:
+    ops.slack.add_channel("D1ANN", "", ["U1ANN"], im=True)
+    direct = Channel(ops.slack, ops.database, "D1ANN")
+    said = await ops.slack.say("U1ANN", "D1ANN", COMPLETE)
+    await direct.card(said.ts, "Create in LOCAL")
+    for project, options in (("PLAT", ["home"]), ("CORE", ["home"]), ("CORE", [])):
+        await ops.slack.command("U1ANN", "C1OPS", "/signoff", "setup")
+        await ops.slack.submit("U1ANN", ops.slack.views("U1ANN")[-1], {"project": project, "options": options})
+        await direct.card(said.ts, f"Create in {project if options else 'LOCAL'}")

@@ -118,3 +118,40 @@ async def test_who_asked_may_be_kept_from_approving(ops: Channel) -> None:
     card = await ops.card(said.ts)
     assert "somebody else" in await refused(ops, "U1ANN", card)
     await accepted(ops, "U2BOB", card)
+
+
+async def test_who_alone_may_approve_is_named_on_the_card_and_called_once(ops: Channel) -> None:
+    ops.slack.add_usergroup("S1", "oncall", ["U2BOB"])
+    rule = {"who": "listed", "people": ["U2BOB", "U1ANN"], "groups": ["S1"], "not_requester": True}
+    await PostgresPlaces(ops.database).write("T1:C1OPS", {"approvers": rule}, "U1ANN")
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    assert "*Waits for* <@U2BOB> or <!subteam^S1>" in words(card.blocks)
+    await ops.slack.say("U2BOB", "C1OPS", "looking", thread_ts=said.ts)
+    await ops.mention("show", thread=said.ts)
+    again = await ops.until(lambda: next((one for one in ops.cards(said.ts) if one.ts > card.ts), None), "the card again")
+    assert "*Waits for* @bob or @oncall" in words(again.blocks)
+
+
+@pytest.mark.parametrize(
+    ("who", "grid", "allowed"),
+    [
+        ("members", {"enterprise_id": "E1ORG"}, True),
+        ("members", {"enterprise_id": "E2OTHER"}, False),
+        ("members", {}, False),
+        ("workspace", {"enterprise_id": "E1ORG"}, False),  # of the organisation, and yet not of this workspace
+    ],
+)
+async def test_on_a_grid_a_click_may_name_another_workspace_of_the_organisation(
+    ops: Channel, who: str, grid: dict, allowed: bool
+) -> None:
+    ops.slack.add_workspace("T1", bot_token=ops.slack.bot_token, enterprise_id="E1ORG")
+    ops.slack.add_user("U7ENT", "ent", team_id="T8SIBLING", **grid)
+    ops.slack.channels["C1OPS"].members.append("U7ENT")
+    await PostgresPlaces(ops.database).write("T1:C1OPS", {"approvers": {"who": who}}, "U1ANN")
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    if allowed:
+        await accepted(ops, "U7ENT", card, user_team="T8SIBLING")
+    else:
+        assert "may" in await refused(ops, "U7ENT", card, user_team="T8SIBLING")

@@ -177,6 +177,7 @@ async def test_installed_in_two_workspaces_over_oauth(slack: Slack, looking: Dat
         ({"SLACK_BOT_TOKEN": ""}, [], "SLACK_BOT_TOKEN is not set"),
         ({"SLACK_BOT_TOKEN": "xoxb-wrong"}, [], "Slack refuses the token (invalid_auth)"),
         ({}, ["--socket"], "SLACK_APP_TOKEN must be an app-level token"),
+        ({"SLACK_APP_TOKEN": "xapp-wrong"}, ["--socket"], "Slack refuses SLACK_APP_TOKEN (invalid_auth)"),
         ({"SLACK_API_URL": "http://127.0.0.1:9/api/"}, [], "Slack cannot be reached"),
         ({"SIGNOFF_SETTINGS": "nowhere.toml"}, [], "nowhere.toml cannot be read"),
     ],
@@ -189,8 +190,7 @@ async def test_what_cannot_be_served_is_said(
         "SLACK_BOT_TOKEN": slack.bot_token,
         "SLACK_SIGNING_SECRET": slack.signing_secret,
     }
-    given = {**os.environ, **settings, "DATABASE_URL": dsn, **environment}
-    given.pop("SLACK_APP_TOKEN", None)
+    given = {**os.environ, "SLACK_APP_TOKEN": "", **settings, "DATABASE_URL": dsn, **environment}
     process = await asyncio.create_subprocess_exec(
         SIGNOFF, "serve", "--port", "0", *arguments, env={k: v for k, v in given.items() if v}, stderr=asyncio.subprocess.PIPE
     )

@@ -196,6 +196,9 @@ def update_message(slack: "People", workspace: Workspace, arguments: Arguments) 
     content = _content(arguments)
     if len(content["text"]) > 4000:
         raise ApiError("msg_too_long")
+    rich = [any(block["type"] == "rich_text" for block in each) for each in (message.blocks, content["blocks"])]
+    if rich == [True, False]:
+        raise ApiError("block_mismatch")
     metadata = _metadata(arguments) or message.metadata
     edited = {"user": workspace.bot_user, "ts": slack.new_ts()}
     changed = slack.change(message, **content, metadata=metadata, edited=edited)
@@ -215,10 +218,10 @@ def post_ephemeral(slack: "People", workspace: Workspace, arguments: Arguments) 
     channel = _channel_to_post(slack, workspace, arguments)
     if arguments.need("user") not in channel.members:
         raise ApiError("user_not_in_channel")
-    thread_ts = arguments.get("thread_ts") or None
-    message = slack.post(
-        channel.id, **_content(arguments), **_author(slack, workspace), thread_ts=thread_ts, seen_by=arguments["user"]
-    )
+    thread_ts, content = arguments.get("thread_ts") or None, _content(arguments)
+    if thread_ts and not channel.replies.get(thread_ts):
+        return {"message_ts": slack.new_ts()}  # there is no such thread yet: it is nowhere to be seen
+    message = slack.post(channel.id, **content, **_author(slack, workspace), thread_ts=thread_ts, seen_by=arguments["user"])
     return {"message_ts": message.ts}
 
 
