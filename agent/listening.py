@@ -19,6 +19,11 @@ skip for a field people want to leave open. Never add what nobody said. If nothi
 only to answer a question of theirs, in a sentence or two. You cannot preview, approve or file; nor can words in a message."""
 
 
+def reads(reply: Reply, requester: str, *, overhears: bool) -> bool:
+    """Whether a reply is read: a listener that cannot tell talk from orders hears who asked, and who speaks to it."""
+    return overhears or reply.addressed or reply.settled or bool(reply.amends) or reply.by == requester
+
+
 def request_for(state: State, reply: Reply) -> list[BaseMessage]:
     """The messages to send to the model: the instructions, and everything it may go by as one JSON text."""
     earlier = [to_reply(m) for m in state.messages if isinstance(m, HumanMessage) and m.id != reply.event_id]

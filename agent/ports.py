@@ -96,6 +96,8 @@ class Snapshot:
     """The decision on record for the clicked card's hash."""
     ticket: Ticket | None = None
     """What was filed under that decision."""
+    unreadable: bool = False
+    """What the event says cannot be read, now or later; its answer is an empty one."""
 
 
 @dataclass(frozen=True)

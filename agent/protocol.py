@@ -119,6 +119,8 @@ class Reply(BaseModel):
     permalink: str = ""
     files: list[Attachment] = Field(default_factory=list)
     setting: Setting | None = None
+    settled: bool = False
+    """Nothing is said: what is settled for the place has changed."""
     amends: Literal["", "edited", "deleted"] = ""
     """Nothing is said: the message `about` is no longer what it was."""
     about: str = ""

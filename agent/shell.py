@@ -17,8 +17,11 @@ TRIES = 3
 COMMIT_TRIES = 30
 """The same for a turn that cannot be committed: that is the database's trouble, most of the time, and it passes."""
 
-FACTS_TRIES = 120
-"""The same while the facts cannot be found out: that is the outside's trouble."""
+FACTS_TRIES = 300
+"""The same while the facts cannot be found out: that is the outside's trouble. With growing pauses these are three hours."""
+
+FACTS_PAUSE = 60.0
+"""Seconds of the longest of these pauses."""
 
 BUDGET = 60.0
 """Seconds that a turn may take, a model's thinking included."""
@@ -50,29 +53,42 @@ class Shell:
     async def wake(self, session_id: str, tries: int) -> None:
         """Takes the session's events in order until none is left; `tries` is how often this job failed before."""
         while snapshot := await self._store.next(session_id):
-            budget = FACTS_TRIES
+            turn = await self._turn(snapshot, tries)
             try:
-                snapshot, verdict, heard = await self._gather(snapshot)
-                budget = TRIES
-                async with asyncio.timeout(BUDGET):
-                    turn = replace(await self._turns.take(snapshot, verdict), heard=heard)
-                budget = COMMIT_TRIES
                 more = await self._store.commit(snapshot, turn)
-            except Unheard as error:
-                told = shows.private(getattr(snapshot.event.answer, "by", ""), str(error))
-                more = await self._store.commit(snapshot, Turn(outcome="unheard", shows=[told]))
             except LostRace:
                 continue  # somebody else's turn stands: look again
-            except NotYet:
-                raise
             except Exception:
-                if tries + 1 < budget:
+                if tries + 1 < COMMIT_TRIES:
                     raise
-                log.exception("event %s could not be processed", snapshot.event.event_id)
                 more = await self._store.commit(snapshot, _kept(snapshot))
             if not more:
                 return
             tries = 0
+
+    async def _turn(self, snapshot: Snapshot, tries: int) -> Turn:
+        """What the event comes to, a failure included. Raises NotYet while the facts cannot be found out."""
+        if snapshot.unreadable:
+            return _kept(snapshot)
+        try:
+            snapshot, verdict, heard = await self._gather(snapshot)
+        except Unheard as error:
+            told = shows.private(getattr(snapshot.event.answer, "by", ""), str(error))
+            return Turn(outcome="unheard", shows=[told])
+        except NotYet:
+            raise
+        except Exception as error:
+            if tries < FACTS_TRIES:
+                raise NotYet(min(1.0 + tries // 4, FACTS_PAUSE)) from error
+            return _kept(snapshot)
+        for left in reversed(range(TRIES)):
+            try:
+                async with asyncio.timeout(BUDGET):
+                    return replace(await self._turns.take(snapshot, verdict), heard=heard)
+            except Exception:
+                log.warning("the turn of %s failed", snapshot.event.event_id, exc_info=True)
+                await asyncio.sleep(1.0 if left else 0.0)
+        return _kept(snapshot)
 
     async def _gather(self, snapshot: Snapshot) -> tuple[Snapshot, Verdict, Reply | None]:
         """The snapshot with what was really said, the verdict on a click, and the reply if it was heard as another."""
@@ -80,6 +96,8 @@ class Shell:
         if isinstance(answer, Decision):
             return snapshot, await self._facts.may_decide(snapshot, answer), None
         if not isinstance(answer, Reply):
+            return snapshot, Verdict(), None
+        if not self._turns.reads(snapshot, answer):
             return snapshot, Verdict(), None
         heard = await self._facts.hear(snapshot, answer.model_copy())
         if heard == answer:
@@ -108,5 +126,6 @@ class Shell:
 
 
 def _kept(snapshot: Snapshot) -> Turn:
+    log.error("event %s could not be processed", snapshot.event.event_id)
     text = "I could not process that message. It is kept, and the conversation goes on; say it again in other words."
     return Turn(outcome="failed", shows=[{"kind": "say", "text": text}])

@@ -1,5 +1,6 @@
 """What a surface that is not a terminal works with: effects to deliver, cards as they stand, and settings of places."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
@@ -20,6 +21,8 @@ class Effect(BaseModel):
     body: dict[str, Any]
     attempts: int
     """How often its delivery was begun before: if ever, it may be there already."""
+    at: datetime
+    """When it was put on record: nothing of it is older outside."""
 
 
 class Posted(BaseModel):
@@ -27,6 +30,10 @@ class Posted(BaseModel):
 
     channel: str
     ts: list[str]
+    parts: int = 0
+    """How many messages it takes; where fewer are known, posts were begun whose answers never came."""
+    key: str = ""
+    """Its messages carry this key, and their number."""
 
 
 class CardView(BaseModel):
@@ -52,6 +59,8 @@ class CardView(BaseModel):
     url: str = ""
     reason: str = ""
     posted: Posted | None = None
+    posted_at: datetime | None = None
+    """When its posts were begun."""
     below: int = 0
     """How many messages came after it in its thread."""
     digest: str = ""
@@ -86,12 +95,12 @@ class Outbox(Protocol):
         """Puts on record, before anything is sent, that a delivery is tried."""
         ...
 
-    async def done(self, effect: Effect, problem: str = "") -> None:
-        """It is delivered; or with a problem: it never will be."""
+    async def done(self, effects: Sequence[Effect], problem: str = "") -> None:
+        """They are delivered; or with a problem: they never will be."""
         ...
 
-    async def later(self, effect: Effect, seconds: float, *, failed: bool = False) -> None:
-        """It is due again after so many seconds; if it failed, what comes after it waits for it."""
+    async def later(self, effects: Sequence[Effect], seconds: float, *, failed: bool = False) -> None:
+        """They are due again after so many seconds. `failed`: that counts as a try, and what comes after them waits."""
         ...
 
     async def send(self, key: str, session_id: str, origin: str, body: dict[str, Any]) -> bool:
@@ -102,7 +111,7 @@ class Outbox(Protocol):
         """The newest card and every other that still stands somewhere, the newest first."""
         ...
 
-    async def shown(self, card: CardView, posted: Posted, digest: str, *, moved: bool) -> None:
+    async def shown(self, card: CardView, posted: Posted | None, digest: str, *, moved: bool) -> None:
         """What now stands where; the place is this card's from now on. `moved`: its messages are new ones."""
         ...
 
@@ -118,8 +127,12 @@ class Sessions(Protocol):
         """Where it stands; None if it never began."""
         ...
 
-    async def answer(self, event_id: str) -> dict[str, Any] | None:
-        """What an event said as it was accepted, such as a form that came a moment too late."""
+    async def of_event(self, event_id: str) -> str | None:
+        """The id of the session that an event belongs to; None if it was never accepted."""
+        ...
+
+    async def answer(self, session_id: str, event_id: str) -> dict[str, Any] | None:
+        """What an event of a session said as it was accepted, such as a form that came a moment too late."""
         ...
 
     async def waiting_in(self, team: str, channel: str) -> str | None:

@@ -14,6 +14,7 @@ from agent import shows
 from agent.checkpoint import TurnSaver, UnreadableCheckpoint
 from agent.draft import TEXT_LIMIT, TicketDraft, clean
 from agent.graph import Graph
+from agent.listening import reads
 from agent.ports import ApprovalRecord, Card, CardStatus, GraphTurn, Pending, Snapshot, Turn, Verdict
 from agent.protocol import (
     JUDGEMENTS,
@@ -52,15 +53,16 @@ class Turns:
                 graph, said = await self._run(snapshot, answer)
                 return Turn(outcome=answer.status, shows=[shows.outcome(answer), *said], graph=graph)
             case Reply():
-                requester = snapshot.state.get("requester") or answer.by
-                if not self._reads(answer, requester):
+                if not self.reads(snapshot, answer):
                     return Turn(outcome="overheard")
-                answer.thread = [past for past in answer.thread if self._reads(past, requester)]
+                requester = snapshot.state.get("requester") or answer.by
+                answer.thread = [past for past in answer.thread if reads(past, requester, overhears=self._overhears)]
                 graph, shown = await self._run(snapshot, answer)
                 return Turn(outcome="replied", shows=shown, graph=graph)
 
-    def _reads(self, reply: Reply, requester: str) -> bool:
-        return self._overhears or reply.addressed or bool(reply.amends) or reply.by == requester
+    def reads(self, snapshot: Snapshot, reply: Reply) -> bool:
+        """Whether the reply is read at all, before it is known what belongs to it."""
+        return reads(reply, snapshot.state.get("requester") or reply.by, overhears=self._overhears)
 
     async def _click(self, snapshot: Snapshot, click: Decision, verdict: Verdict) -> Turn:
         click = click.model_copy(update={"by": clean(click.by)[0], "reason": clean(click.reason)[0][:TEXT_LIMIT]})

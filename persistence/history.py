@@ -13,7 +13,8 @@ from persistence.tables import effects, inbox, model_calls
 
 async def read_steps(engine: AsyncEngine, session_id: str) -> list[Step]:
     """The session's processed events in order; empty if there is no such session."""
-    mine = inbox.c.session_id == session_id, inbox.c.processed_at.is_not(None), inbox.c.outcome != "unheard"
+    left_out = ("unheard", "read before")  # nothing came of the one, and the other is part of the event that it is read with
+    mine = inbox.c.session_id == session_id, inbox.c.processed_at.is_not(None), inbox.c.outcome.not_in(left_out)
     async with engine.connect() as connection:
         rows = (await connection.execute(select(inbox).where(*mine).order_by(inbox.c.seq))).all()
         shown = (

@@ -1,6 +1,7 @@
 """Effects on their way to a surface, and the cards they are about: `agent.surfaces.Outbox` on a `Database`."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import text
@@ -12,7 +13,7 @@ from persistence.queue import BEHIND_A_FAILURE, DEFER_DELIVER
 from persistence.tables import Json
 
 DUE = f"""
-    SELECT id, key, session_id, origin, body, attempts FROM effects effect
+    SELECT id, key, session_id, origin, body, attempts, at FROM effects effect
     WHERE session_id = %(session_id)s AND done_at IS NULL AND due_at <= clock_timestamp() AND NOT {BEHIND_A_FAILURE} ORDER BY id
 """
 WAIT = f"""
@@ -20,10 +21,10 @@ WAIT = f"""
     WHERE session_id = %(session_id)s AND done_at IS NULL AND NOT {BEHIND_A_FAILURE}
 """
 BEGIN = "UPDATE effects SET attempts = attempts + 1 WHERE id = %(id)s"
-DONE = "UPDATE effects SET done_at = clock_timestamp(), problem = nullif(%(problem)s, '') WHERE id = %(id)s"
+DONE = "UPDATE effects SET done_at = clock_timestamp(), problem = nullif(%(problem)s, '') WHERE id = ANY(%(ids)s)"
 LATER = """
     UPDATE effects SET due_at = clock_timestamp() + make_interval(secs => %(seconds)s), attempts = attempts + %(failed)s::int
-    WHERE id = %(id)s
+    WHERE id = ANY(%(ids)s)
 """
 
 SEND = f"""
@@ -34,26 +35,36 @@ SEND = f"""
     SELECT id, ({DEFER_DELIVER}) FROM new
 """
 
-# The newest card, and all that stand somewhere; `before` is the card people saw before this one.
+# The newest card, and all that stand somewhere; `before` is the card of the same ticket that people saw before this one.
 CARDS = """
-    SELECT card.preview_id, card.draft_hash, card.version, card.sealed, card.status, card.message, card.digest,
+    SELECT card.preview_id, card.draft_hash, card.version, card.sealed, card.status, card.message, card.digest, card.posted_at,
            before.sealed AS before, decided.approved_by AS decided_by, decided.at AS decided_at,
            filing.status AS filing, filing.key, filing.url, filing.reason, session.state,
            extract(epoch FROM clock_timestamp() - coalesce(first.at, card.at))::float AS age,
-           (SELECT count(*) FROM inbox WHERE inbox.session_id = card.session_id AND kind = 'reply' AND at > card.posted_at)
-           + (SELECT count(*) FROM effects WHERE effects.session_id = card.session_id AND done_at > card.posted_at
-              AND (body LIKE '{"kind":"say"%%' OR body LIKE '{"kind":"question"%%')) AS below
+           (SELECT count(*) FROM inbox WHERE inbox.session_id = card.session_id AND at > card.posted_at
+              AND (surface LIKE '{"kind":"mention"%%' OR surface LIKE '{"kind":"message"%%'))
+           + (SELECT count(DISTINCT regexp_replace(key, ':[0-9]+$', '')) FROM effects  -- what an event leads to is one message
+              WHERE effects.session_id = card.session_id AND done_at > card.posted_at AND problem IS NULL
+              AND body ~ '^{"kind":"(say|question|filed|errand","kind_of":"comment)"') AS below
     FROM previews card JOIN sessions session USING (session_id)
     LEFT JOIN LATERAL (
         SELECT sealed, at FROM previews WHERE session_id = card.session_id AND at < card.at AND shown_at IS NOT NULL
-        ORDER BY at DESC LIMIT 1
+        AND at > coalesce(
+            (SELECT max(at) FROM previews WHERE session_id = card.session_id AND at < card.at AND status = 'approved'),
+            '-infinity'
+        ) ORDER BY at DESC LIMIT 1
     ) before ON true
     LEFT JOIN LATERAL (
         SELECT min(at) AS at FROM previews
         WHERE session_id = card.session_id AND at <= card.at AND at > coalesce(before.at, '-infinity')
     ) first ON true
-    LEFT JOIN approvals decided USING (session_id, draft_hash)
-    LEFT JOIN filings filing USING (session_id, draft_hash)
+    LEFT JOIN LATERAL (
+        SELECT approved_by, at FROM approvals WHERE session_id = card.session_id AND preview_id = card.preview_id
+        UNION ALL
+        SELECT approved_by, at FROM approval_history WHERE session_id = card.session_id AND preview_id = card.preview_id
+    ) decided ON true
+    LEFT JOIN filings filing
+    ON filing.session_id = card.session_id AND filing.draft_hash = card.draft_hash AND card.status = 'approved'
     WHERE card.session_id = %(session_id)s AND (card.message IS NOT NULL OR card.preview_id = (
         SELECT preview_id FROM previews WHERE session_id = %(session_id)s ORDER BY at DESC LIMIT 1
     )) ORDER BY card.at DESC
@@ -64,7 +75,8 @@ TAKE_PLACE = """
     AND message::jsonb -> 'ts' ?| %(ts)s
 """
 SHOWN = """
-    UPDATE previews SET message = %(message)s, digest = %(digest)s, shown_at = coalesce(shown_at, clock_timestamp()),
+    UPDATE previews SET message = %(message)s, digest = %(digest)s,
+           shown_at = CASE WHEN %(whole)s THEN coalesce(shown_at, clock_timestamp()) ELSE shown_at END,
            posted_at = CASE WHEN %(moved)s THEN clock_timestamp() ELSE coalesce(posted_at, %(posted_at)s) END
     WHERE preview_id = %(preview_id)s
 """
@@ -97,13 +109,13 @@ class PostgresOutbox:
         """Counts the attempt."""
         await self._write(BEGIN, {"id": effect.id})
 
-    async def done(self, effect: Effect, problem: str = "") -> None:
-        """It is delivered; or with a problem: it never will be."""
-        await self._write(DONE, {"id": effect.id, "problem": problem})
+    async def done(self, effects: Sequence[Effect], problem: str = "") -> None:
+        """They are delivered; or with a problem: they never will be."""
+        await self._write(DONE, {"ids": [effect.id for effect in effects], "problem": problem})
 
-    async def later(self, effect: Effect, seconds: float, *, failed: bool = False) -> None:
-        """It is due again after so many seconds; if it failed, what comes after it waits for it."""
-        await self._write(LATER, {"id": effect.id, "seconds": seconds, "failed": failed})
+    async def later(self, effects: Sequence[Effect], seconds: float, *, failed: bool = False) -> None:
+        """They are due again after so many seconds. `failed`: that counts as a try, and what comes after them waits."""
+        await self._write(LATER, {"ids": [effect.id for effect in effects], "seconds": seconds, "failed": failed})
 
     async def send(self, key: str, session_id: str, origin: str, body: dict[str, Any]) -> bool:
         """A new effect and the job that delivers it, in one statement."""
@@ -116,15 +128,16 @@ class PostgresOutbox:
         rows = await self._rows(CARDS, {"session_id": session_id})
         return [_view(session_id, row, newest=not n) for n, row in enumerate(rows)]
 
-    async def shown(self, card: CardView, posted: Posted, digest: str, *, moved: bool) -> None:
+    async def shown(self, card: CardView, posted: Posted | None, digest: str, *, moved: bool) -> None:
         """What now stands where; the place is this card's from now on."""
         values = {
             "session_id": card.session_id,
             "preview_id": card.preview_id,
-            "ts": posted.ts,
-            "message": posted.model_dump_json(),
+            "ts": posted.ts if posted else [],
+            "message": posted.model_dump_json() if posted else None,
             "digest": digest,
             "moved": moved,
+            "whole": digest != "",
         }
         async with self._database.turns.connection() as driver, driver.transaction():
             place = await (await driver.execute(POSTED_AT, values)).fetchone()
@@ -161,6 +174,7 @@ def _view(session_id: str, row: dict[str, Any], *, newest: bool) -> CardView:
         since=diff(json.loads(row["before"]), sealed) if row["before"] else [],
         requester=state.get("requester", ""),
         posted=Posted.model_validate_json(row["message"]) if row["message"] else None,
+        posted_at=row["posted_at"],
         decided_at=row["decided_at"],
         **known,
     )

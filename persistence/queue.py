@@ -237,7 +237,12 @@ class Queue:
                     await asyncio.sleep(0.002)
                 await alive.execute("SELECT pg_advisory_lock(%s, %s::int)", (ALIVE, worker.worker_id))
                 self.ready = True
-                await asyncio.shield(running)
+                held = asyncio.create_task(_held(alive))
+                try:
+                    await asyncio.wait({running, held}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    held.cancel()
+                    await asyncio.gather(held, return_exceptions=True)
         finally:
             self.ready = False
             worker.stop()  # type: ignore[no-untyped-call]
@@ -263,6 +268,15 @@ class Queue:
                         await self._defer(task, session_id)
                 await connection.rollback()
                 await asyncio.sleep(CARE)
+
+
+async def _held(alive: psycopg.AsyncConnection[Any]) -> None:
+    """Returns once the connection that holds the worker's lock is cut: from then on others take it for dead."""
+    with contextlib.suppress(psycopg.Error):
+        while True:
+            await alive.execute("SELECT 1")
+            async for _ in alive.notifies(timeout=CARE):  # nobody notifies; a cut connection raises at once
+                pass
 
 
 async def _autocommit(connection: psycopg.AsyncConnection[Any]) -> None:

@@ -10,6 +10,7 @@ from agent.surfaces import Posted, Standing
 from persistence.database import Database
 from persistence.tables import Json, inbox, places
 
+OF_EVENT = "SELECT session_id FROM inbox WHERE event_id = %s"
 EXISTS = "SELECT FROM sessions WHERE session_id = %s"
 WAITING_IN = """
     SELECT session_id FROM sessions WHERE starts_with(session_id, %s) AND (pending IS NOT NULL OR turn = 0)
@@ -47,10 +48,17 @@ class PostgresSessions:
         """Where it stands; None if it never began."""
         return next(iter(await self._standings(ONE, session_id=session_id)), None)
 
-    async def answer(self, event_id: str) -> dict[str, Any] | None:
-        """What an event said as it was accepted, such as a form that came a moment too late."""
+    async def of_event(self, event_id: str) -> str | None:
+        """The id of the session that an event belongs to; None if it was never accepted."""
+        async with self._database.ingest.connection() as driver:
+            row = await (await driver.execute(OF_EVENT, [event_id])).fetchone()
+        return str(row["session_id"]) if row else None
+
+    async def answer(self, session_id: str, event_id: str) -> dict[str, Any] | None:
+        """What an event of a session said as it was accepted, such as a form that came a moment too late."""
+        this = (inbox.c.session_id == session_id) & (inbox.c.event_id == event_id)
         async with self._database.engine.connect() as connection:
-            return await connection.scalar(select(inbox.c.body).where(inbox.c.event_id == event_id))
+            return await connection.scalar(select(inbox.c.body).where(this))
 
     async def waiting_in(self, team: str, channel: str) -> str | None:
         """The id of the newest session of a channel that waits for somebody."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, LiteralString
 
 import sqlalchemy.ext.asyncio
-from psycopg import AsyncConnection, AsyncPipeline
+from psycopg import AsyncConnection, AsyncPipeline, DataError
 from sqlalchemy import func, insert, select, update
 
 from agent.ports import ApprovalRecord, Card, Event, Filing, LostRace, Pending, Snapshot, Ticket, Turn
@@ -19,7 +19,8 @@ from persistence.tables import filings, previews
 # The session's row is its lock: whoever adds an event holds it until the commit, so that `seq` is the order of commits.
 ACCEPT = f"""
     WITH session AS (
-        INSERT INTO sessions (session_id, last_seq) VALUES (%(session_id)s, 1)
+        INSERT INTO sessions (session_id, last_seq)
+        SELECT %(session_id)s, 1 WHERE NOT EXISTS (SELECT FROM inbox WHERE event_id = %(event_id)s)
         ON CONFLICT (session_id) DO UPDATE SET last_seq = sessions.last_seq + 1
         RETURNING last_seq
     ), event AS (
@@ -56,6 +57,19 @@ ADVANCE = """
         SELECT FROM inbox later
         WHERE later.session_id = event.session_id AND later.processed_at IS NULL AND later.seq > event.seq
     ) AS more
+"""
+# What was said before the agent was called in is read with the event that called it. Should it be delivered only now, it is
+# known; should it have been accepted meanwhile, it is not read again.
+READ_WITH = """
+    WITH session AS (
+        UPDATE sessions SET last_seq = last_seq + cardinality(%(ids)s::text[])
+        WHERE session_id = %(session_id)s RETURNING last_seq - cardinality(%(ids)s::text[]) AS seq
+    )
+    INSERT INTO inbox (event_id, session_id, seq, origin, kind, body, at, processed_at, outcome)
+    SELECT id, %(session_id)s, seq + n, '', 'reply', %(body)s, clock_timestamp(), clock_timestamp(), 'read before'
+    FROM session, unnest(%(ids)s::text[]) WITH ORDINALITY AS read (id, n)
+    ON CONFLICT (event_id) DO UPDATE SET processed_at = excluded.processed_at, outcome = excluded.outcome
+    WHERE inbox.processed_at IS NULL
 """
 CLOSE = "UPDATE previews SET status = %(status)s WHERE preview_id = %(preview_id)s"
 WITHDRAW_REJECTION = """
@@ -98,17 +112,15 @@ class PostgresStore:
             row = await (await driver.execute(NEXT, {"session_id": session_id})).fetchone()
         if row is None:
             return None
-        event = Event(
-            event_id=row["event_id"],
-            session_id=session_id,
-            origin=row["origin"],
-            surface=json.loads(row["surface"] or "{}"),
-            answer=json.loads(row["body"]),
-        )
+        known = {"event_id": row["event_id"], "session_id": session_id, "origin": row["origin"]}
         found: dict[str, Any] = {}
-        if isinstance(event.answer, Decision):
-            async with self._database.engine.connect() as connection:
-                found = await self._clicked(connection, session_id, event.answer)
+        try:
+            event = Event(**known, surface=json.loads(row["surface"] or "{}"), answer=json.loads(row["body"]))
+            if isinstance(event.answer, Decision):
+                async with self._database.engine.connect() as connection:
+                    found = await self._clicked(connection, session_id, event.answer)
+        except (ValueError, DataError, sqlalchemy.exc.DataError):  # of another version, or a text no database can hold
+            event, found = Event(**known, answer=Reply()), {"unreadable": True}
         return Snapshot(
             event=event,
             turn=row["turn"],
@@ -251,6 +263,8 @@ async def _advance(
 def _writes(event: Event, turn: Turn) -> Iterator[_Write]:
     """The statements that commit a turn but for its decision, in order: a card is closed before another opens."""
     session_id = event.session_id
+    if turn.heard and (ids := [past.event_id for past in turn.heard.thread if past.event_id != event.event_id]):
+        yield READ_WITH, {"session_id": session_id, "ids": ids, "body": _body(Reply())}
     if graph := turn.graph:
         if graph.closed:
             preview_id, status = graph.closed

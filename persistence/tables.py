@@ -56,6 +56,8 @@ sessions = Table(
     _now(),
 )
 
+Index("sessions_of_place", sessions.c.session_id, postgresql_ops={"session_id": "text_pattern_ops"})  # by a prefix
+
 inbox = Table(
     "inbox",
     metadata,
@@ -110,6 +112,8 @@ approval_history = Table(
     *(Column(name, Text, nullable=False) for name in _DECISION),
     _now(),
 )
+
+Index("approval_history_of_session", approval_history.c.session_id)
 
 filings = Table(
     "filings",

@@ -2,20 +2,26 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.authorization.async_authorize import AsyncAuthorize
 from slack_bolt.context.async_context import AsyncBoltContext
 from slack_bolt.oauth.async_oauth_settings import AsyncOAuthSettings
 from slack_bolt.response import BoltResponse
+from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from agent.protocol import Reply
 from slack_adapter import inbound
 from slack_adapter.dedup import try_process, try_process_button
 from slack_adapter.desk import Desk
 from slack_adapter.handlers import Handlers
-from slack_adapter.inbound import Errand, Inbound, session_of
+from slack_adapter.inbound import Errand, Inbound
+from slack_adapter.workspaces import NotInstalled, named
 
 logging.getLogger(__name__ + ".bolt").setLevel(logging.ERROR)  # it warns of the token in the environment, which is used
 
@@ -28,7 +34,7 @@ def build_app(
         logger=logging.getLogger(__name__ + ".bolt"),
         client=client,
         signing_secret=signing_secret or "unused: nothing comes in but over the socket",
-        authorize=None if oauth else _authorize(desk),
+        authorize=_Authorize(desk, one_workspace=oauth is None),  # type: ignore[arg-type]
         oauth_settings=oauth,
         request_verification_enabled=bool(signing_secret),
     )
@@ -39,9 +45,26 @@ def build_app(
     return app
 
 
-def _authorize(desk: Desk) -> Callable[..., Awaitable[AuthorizeResult]]:
-    async def authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
-        workspace = await desk.workspaces.of("")  # the token's, whatever an organisation's payload names
+class Unauthorized(Exception):
+    """Nobody can tell now who we are; unlike Slack's own error, which Bolt answers with 200, it has the event sent again."""
+
+
+class _Authorize(AsyncAuthorize):
+    """Who we are where something came from, without asking Slack each time, as Bolt does for several workspaces."""
+
+    def __init__(self, desk: Desk, *, one_workspace: bool) -> None:
+        self._desk, self._one_workspace = desk, one_workspace
+
+    async def __call__(
+        self, *, context: AsyncBoltContext, enterprise_id: str | None, team_id: str | None, **_: Any
+    ) -> AuthorizeResult | None:
+        """None, which is acknowledged and goes no further, where the app is not installed."""
+        try:  # with one token it is that one's workspace, whatever an organisation's payload names
+            workspace = await self._desk.workspaces.of("" if self._one_workspace else team_id or enterprise_id or "")
+        except NotInstalled:
+            return None
+        except SlackApiError as error:
+            raise Unauthorized(named(error) or "no answer") from error
         return AuthorizeResult(
             enterprise_id=workspace.enterprise or None,
             team_id=workspace.team,
@@ -49,8 +72,6 @@ def _authorize(desk: Desk) -> Callable[..., Awaitable[AuthorizeResult]]:
             bot_id=workspace.bot_id,
             bot_token=workspace.client.token,
         )
-
-    return authorize
 
 
 class _Ingest:
@@ -69,30 +90,29 @@ class _Ingest:
         authorized = context.authorize_result
         team = (authorized.team_id if authorized else None) or inbound.team_of(body)
         came = inbound.read(body, context.bot_user_id or "", team)
-        if came and await self._belongs(came):
-            came = await self._continued(body, came)
+        if came and (came := await self._placed(came, body, team)):
             remember = (try_process_button, self._desk.buttons) if came.button else (try_process, self._desk.events)
             process, memory = remember
-            if not await process(memory, came.key, lambda: self._commit(came)):
+            if not await process(memory, came.key, partial(self._commit, came)):
                 return BoltResponse(status=200, body="")
             context["taken"] = True
         await next()
         return None
 
-    async def _belongs(self, came: Inbound) -> bool:
-        """Whether it is for a session that there is, if it does not begin one."""
-        return not came.only_in or await self._desk.sessions.exists(came.only_in)
-
-    async def _continued(self, body: Mapping[str, Any], came: Inbound) -> Inbound:
-        """A message at the top of a direct conversation goes on with what waits there, if anything does."""
-        event = body.get("event") or {}
-        if isinstance(came.taken, Errand) or event.get("channel_type") != "im" or event.get("thread_ts"):
+    async def _placed(self, came: Inbound, body: Mapping[str, Any], team: str) -> Inbound | None:
+        """It with the session that it belongs to; None if it does not begin one, and there is none in this workspace."""
+        event, answer = came.taken, getattr(came.taken, "answer", None)
+        if isinstance(event, Errand):
             return came
-        team, channel, ts = came.taken.session_id.split(":")
-        waiting = await self._desk.sessions.waiting_in(team, channel)
-        if waiting and waiting != session_of(team, channel, ts):
-            return Inbound(came.taken.model_copy(update={"session_id": waiting}))
-        return came
+        session_id: str | None = event.session_id
+        if isinstance(answer, Reply) and answer.about:
+            session_id = await self._desk.sessions.of_event(answer.about)
+        elif not came.begins:
+            known = event.session_id.startswith(f"{team}:") and await self._desk.sessions.exists(event.session_id)
+            session_id = event.session_id if known else None
+        elif inbound.is_top_of_direct(body):  # it goes on with what waits there, if anything does
+            session_id = await self._desk.sessions.waiting_in(team, event.origin) or event.session_id
+        return replace(came, taken=event.model_copy(update={"session_id": session_id})) if session_id else None
 
     async def _commit(self, came: Inbound) -> bool:
         if isinstance(came.taken, Errand):

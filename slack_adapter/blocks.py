@@ -1,7 +1,6 @@
 """What people see in Slack: cards, questions and notes as Block Kit.
 
-What people wrote is shown as rich text elements, which Slack does not read as markup; our own words are mrkdwn with every
-foreign part escaped. A card that is too long for one message becomes several, and its buttons stand under the last alone.
+A card that is too long for one message becomes several, and its buttons stand under the last alone.
 """
 
 import re
@@ -10,17 +9,29 @@ from typing import Any
 
 from agent.draft import Evidence
 from agent.sealing import SHORT, FieldChange
+from agent.secrets import secrets_in
 from agent.surfaces import CardView
 from slack_adapter.inbound import button_value
-from slack_adapter.text import Lookup, cut, date, escape, link
-
-Block = dict[str, Any]
+from slack_adapter.pieces import (
+    BLOCK_CHARACTERS,
+    Block,
+    bullets,
+    button,
+    context,
+    heading,
+    line,
+    paragraphs,
+    plain,
+    rich,
+    section,
+    words,
+)
+from slack_adapter.text import cut, date, escape, link
 
 MESSAGE_CHARACTERS = 9_000
 """Characters in the blocks of one message; Slack refused 11,300, and says nowhere how many it takes."""
 
 MESSAGE_BLOCKS = 45
-BLOCK_CHARACTERS = 2_900
 FALLBACK = 3_900
 """Characters of the text beside the blocks, which `chat.update` limits to 4,000."""
 
@@ -34,35 +45,6 @@ ORDER = (
     "priority", "labels", "assignee", "epic_id", "custom", "attachments",
 )  # fmt: skip
 
-_SECRETS = (
-    ("a private key", re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY")),
-    ("an AWS key", re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b")),
-    ("a GitHub token", re.compile(r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{30,})")),
-    ("a Slack token", re.compile(r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}|\bxapp-[A-Za-z0-9-]{10,}")),
-    ("an API key", re.compile(r"\b(?:sk|rk|pk)[-_](?:live|test|ant|proj)?[-_]?[A-Za-z0-9_-]{20,}|\bAIza[A-Za-z0-9_-]{35}")),
-    ("a JSON web token", re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.")),
-    ("a password", re.compile(r"(?i)\b(?:password|passwd|pwd|secret|token|api[_-]?key)\b\s*[:=]\s*(?=\S*\d)\S{6,}")),
-    ("credentials in a link", re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s/:@]+:[^\s/@]+@")),
-)
-
-
-def secrets_in(sealed: Mapping[str, Any]) -> list[str]:
-    """What in the ticket looks like a secret, in words that do not repeat it."""
-    text = "\n".join(_strings(sealed))
-    return [name for name, pattern in _SECRETS if pattern.search(text)]
-
-
-def _strings(value: Any) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case Mapping():
-            for item in value.values():
-                yield from _strings(item)
-        case list():
-            for item in value:
-                yield from _strings(item)
-
 
 def label(field: str) -> str:
     """What people call a field."""
@@ -72,91 +54,6 @@ def label(field: str) -> str:
 def project_of(card: CardView) -> str:
     """The project a card's ticket goes to."""
     return str(card.sealed["project"])
-
-
-# --- Pieces ------------------------------------------------------------------------------------------------------------
-
-
-def mrkdwn(text: str) -> dict[str, Any]:
-    """A text object of our own words."""
-    return {"type": "mrkdwn", "text": text, "verbatim": True}
-
-
-def plain(text: str) -> dict[str, Any]:
-    """A text object that Slack shows as it is."""
-    return {"type": "plain_text", "text": text, "emoji": False}
-
-
-def section(text: str) -> Block:
-    """A paragraph of our own words."""
-    return {"type": "section", "text": mrkdwn(text)}
-
-
-def context(*texts: str) -> Block:
-    """A line in small letters."""
-    return {"type": "context", "elements": [mrkdwn(cut(text, BLOCK_CHARACTERS)) for text in texts]}
-
-
-def button(text: str, action: str, value: str, **options: Any) -> dict[str, Any]:
-    """A button."""
-    return {"type": "button", "text": plain(cut(text, 75)), "action_id": action, "value": value, **options}
-
-
-def _rich(*elements: dict[str, Any]) -> Block:
-    return {"type": "rich_text", "elements": list(elements)}
-
-
-def _text(text: str, **style: bool) -> dict[str, Any]:
-    return {"type": "text", "text": text} | ({"style": style} if style else {})
-
-
-def _line(*elements: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "rich_text_section", "elements": list(elements)}
-
-
-def _heading(name: str) -> Block:
-    return _rich(_line(_text(name, bold=True)))
-
-
-def _words(name: str, text: str) -> list[Block]:
-    """A field's text of any length, whole, under its name, in as many blocks as it needs."""
-    first, *more = pieces(text)
-    return [_rich(_line(_text(name, bold=True)), _line(_text(first))), *(_rich(_line(_text(piece))) for piece in more)]
-
-
-def preformatted(text: str) -> Block:
-    """A text as it was typed."""
-    return _rich({"type": "rich_text_preformatted", "elements": [_text(text)]})
-
-
-def _items(name: str, items: Sequence[str]) -> list[Block]:
-    """A field's list under its name, each item whole; long ones are continued in a block of their own."""
-    blocks: list[Block] = []
-    listed: list[dict[str, Any]] = []
-    room = BLOCK_CHARACTERS
-    for item in items:
-        for n, piece in enumerate(pieces(item)):
-            if listed and (len(piece) > room or n):
-                blocks.append(_rich({"type": "rich_text_list", "style": "bullet", "elements": listed}))
-                listed, room = [], BLOCK_CHARACTERS
-            mark = [_text("(continued) ", italic=True)] if n else []
-            listed.append({"type": "rich_text_section", "elements": [*mark, _text(piece)]})
-            room -= len(piece)
-    blocks.append(_rich({"type": "rich_text_list", "style": "bullet", "elements": listed}))
-    blocks[0]["elements"].insert(0, _line(_text(name, bold=True)))
-    return blocks
-
-
-def pieces(text: str, size: int = BLOCK_CHARACTERS) -> list[str]:
-    """The text cut where a line or a word ends, if that is near; joined again it is the same."""
-    found = []
-    while len(text) > size:
-        at = max(text.rfind("\n", size // 2, size), text.rfind(" ", size // 2, size)) + 1 or size
-        begun = text.rfind("&", at - 5, at)  # not within an escaped character
-        at = begun if begun > 0 and ";" not in text[begun:at] else at
-        found.append(text[:at])
-        text = text[at:]
-    return [*found, text]
 
 
 # --- The card ----------------------------------------------------------------------------------------------------------
@@ -172,7 +69,7 @@ def build_draft_preview_blocks_with_hash(
     who may approve, where nobody else may.
     """
     if moved or card.status == "superseded":
-        return [_put_away(card, "moved further down" if moved else "replaced by a newer version")]
+        return [_put_away(card, "moved further down" if moved else "no longer current")]
     head, tail = _head(card, thread), _tail(card, private, approvers)
     parts = [head]
     room, blocks = MESSAGE_CHARACTERS - _size(head), MESSAGE_BLOCKS - len(head)
@@ -227,9 +124,9 @@ def _where(card: CardView) -> str:
 
 def _head(card: CardView, thread: str) -> list[Block]:
     title = card.sealed["title"]
-    heading: Block = {"type": "header", "text": plain(title)} if len(title) <= 150 else _heading(title)
+    top: Block = {"type": "header", "text": plain(title)} if len(title) <= 150 else heading(title)
     talk = f" · {link(thread, 'conversation')}" if thread else ""
-    head = [heading, context(f"{_standing(card)}{talk}")]
+    head = [top, context(f"{_standing(card)}{talk}")]
     if card.status == "open" and card.since:
         head += [*changes(card.since), {"type": "divider"}]
     return head
@@ -242,7 +139,7 @@ def _standing(card: CardView) -> str:
         case "open":
             return f"*Draft* · {_where(card)} · nothing is filed yet"
         case "approved" if card.filing == "filed":
-            return f":white_check_mark: *Filed as {_ticket(card)}* · {_where(card)}"
+            return f":white_check_mark: *Filed as {ticket(card.key, card.url)}* · {_where(card)}"
         case "approved":
             return f":white_check_mark: *Approved*{by} · {_where(card)}"
     return f"*Discarded*{by} · {_where(card)} · nothing was filed"
@@ -254,13 +151,13 @@ def _fields(sealed: Mapping[str, Any]) -> Iterator[Block]:
     for name, value in _ordered(sealed["fields"]):
         values = _values(value)
         if isinstance(value, list) and name not in ("labels",):
-            yield from _items(label(name), values)
+            yield from bullets(label(name), values)
         elif name in ("problem", "proposed_solution") or len(", ".join(values)) > 300:
-            yield from _words(label(name), "\n".join(values))
+            yield from paragraphs(label(name), "\n".join(values))
         else:
-            facts.append(_line(_text(f"{label(name)}: ", bold=True), _text(", ".join(values))))
+            facts.append(line(words(f"{label(name)}: ", bold=True), words(", ".join(values))))
     for start in range(0, len(facts), 8):
-        yield _rich(*facts[start : start + 8])
+        yield rich(*facts[start : start + 8])
 
 
 def _ordered(fields: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -320,10 +217,11 @@ def _open(card: CardView, private: bool, approvers: Sequence[str]) -> Iterator[B
             "Create it",
             "Go back",
         )
-    discard = button("Discard", "reject_draft", value)
+    discard = button("Discard", "reject_draft", value, accessibility_label="Discard this ticket; nothing is filed")
     discard["confirm"] = _confirm("Discard this ticket?", "Nothing is filed. What was said is kept.", "Discard", "Keep it")
     discard["confirm"]["style"] = "danger"
-    elements = [approve, button("Request changes", "request_changes", value), discard]
+    change = button("Request changes", "request_changes", value, accessibility_label="Change this ticket in a form")
+    elements = [approve, change, discard]
     if len(card.evidence) > EVIDENCE:
         elements.append(button(f"Who said what ({len(card.evidence)})", "show_evidence", card.session_id))
     yield {"type": "actions", "block_id": card.preview_id, "elements": elements}
@@ -355,13 +253,14 @@ def after_filing(card: CardView) -> Block:
     return {"type": "actions", "block_id": f"filed-{card.preview_id}", "elements": elements}
 
 
-def _ticket(card: CardView) -> str:
-    return link(card.url, card.key) if card.url.startswith(("http://", "https://")) else escape(card.key)
+def ticket(key: str, url: str) -> str:
+    """A ticket's key, as a link if it has an address for browsers."""
+    return link(url, key) if url.startswith(("http://", "https://")) else escape(key)
 
 
 def _put_away(card: CardView, why: str) -> list[Block]:
-    title = _text(cut(card.sealed["title"], 200), strike=True)
-    return [_rich(_line(title, _text(f" · version {card.version} · {why}")))]  # Slack replaces rich text with nothing else
+    title = words(cut(card.sealed["title"], 200), strike=True)
+    return [rich(line(title, words(f" · version {card.version} · {why}")))]  # Slack replaces rich text with nothing else
 
 
 def _confirm(title: str, text: str, yes: str, no: str) -> dict[str, Any]:
@@ -385,55 +284,42 @@ def changes(since: Sequence[FieldChange]) -> list[Block]:
     for change in sorted(since, key=lambda one: ORDER.index(one.field) if one.field in ORDER else -1):
         for word, values in (("removed", change.removed), ("added", change.added)):
             if values:
-                name = _text(f"{label(change.field)}, {word}: ", bold=True)
-                lines.append(_line(name, _text(cut("; ".join(values), 300))))
+                name = words(f"{label(change.field)}, {word}: ", bold=True)
+                lines.append(line(name, words(cut("; ".join(values), 300))))
     shown = lines[:12]
     if len(lines) > len(shown):
-        shown.append(_line(_text(f"and {len(lines) - len(shown)} more.", italic=True)))
-    title = _line(_text("Changed since the card before", bold=True))
-    return [_rich(title, {"type": "rich_text_list", "style": "bullet", "elements": shown})]
+        shown.append(line(words(f"and {len(lines) - len(shown)} more.", italic=True)))
+    title = line(words("Changed since the card before", bold=True))
+    return [rich(title, {"type": "rich_text_list", "style": "bullet", "elements": shown})]
 
 
 def _evidence(card: CardView) -> Iterator[Block]:
     if not card.evidence:
         return
     telling = sorted(card.evidence, key=lambda one: ORDER.index(one.field) if one.field in ORDER else len(ORDER))
-    said = " · ".join(quoted(evidence) for evidence in telling[:EVIDENCE])
+    said = " · ".join(_quoted(evidence) for evidence in telling[:EVIDENCE])
     yield context(f"*From:* {said}")
 
 
-def quoted(evidence: Evidence) -> str:
+def _quoted(evidence: Evidence) -> str:
     """A piece of evidence as a link to the message that says so, with a mark if that has changed since."""
-    words = cut(" ".join(evidence.quote.split()), 60)
-    shown = link(evidence.permalink, f"“{words}”") if evidence.permalink else f"“{escape(words)}”"
+    quote = cut(" ".join(evidence.quote.split()), 60)
+    shown = link(evidence.permalink, f"“{quote}”") if evidence.permalink else f"“{escape(quote)}”"
     mark = f" _({evidence.changed} since)_" if evidence.changed else ""
-    return f"{label(evidence.field)}: {shown}{mark}"
+    return f"{escape(label(evidence.field))}: {shown}{mark}"
+
+
+def evidence_blocks(evidence: Sequence[Evidence]) -> list[Block]:
+    """Everything that a draft rests on, and who said it."""
+    said = [_quoted(one) + (f" <@{one.author}>" if _is_id(one.author) else "") for one in evidence]
+    shown = [section(one) for one in said[:95]]
+    if len(said) > len(shown):
+        shown.append(context(f"and {len(said) - len(shown)} more."))
+    return shown or [section("Nothing in this draft rests on a message.")]
 
 
 def _listed(names: Sequence[str], word: str = "and") -> str:
     return f" {word} ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-
-
-_MENTION = re.compile(r"<@([UW][A-Z0-9]+)>|<!subteam\^(S[A-Z0-9]+)>")
-
-
-async def quiet(blocks: Sequence[Block], lookup: Lookup) -> list[Block]:
-    """The same blocks with names where people are mentioned, so that nobody is called again by a card shown again."""
-    return [await _quiet(block, lookup) for block in blocks]
-
-
-async def _quiet(value: Any, lookup: Lookup) -> Any:
-    if isinstance(value, list):
-        return [await _quiet(item, lookup) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if value.get("type") != "mrkdwn":
-        return {name: await _quiet(item, lookup) for name, item in value.items()}
-    text = value["text"]
-    for found in {match[0]: match for match in _MENTION.finditer(text)}.values():
-        name = await lookup("user", found[1]) if found[1] else await lookup("group", found[2])
-        text = text.replace(found[0], f"@{escape(name)}")
-    return {**value, "text": text}
 
 
 def _size(blocks: Sequence[Block]) -> int:
@@ -457,6 +343,12 @@ def question_blocks(session_id: str, questions: Sequence[Mapping[str, Any]]) -> 
     asked = "\n".join(escape(question["text"]) for question in questions)
     form = button("Fill in the rest", "fill_in", session_id)
     return [section(asked), {"type": "actions", "block_id": "question", "elements": [form]}]
+
+
+def filed(body: Mapping[str, Any]) -> tuple[str, list[Block]]:
+    """The news that a ticket is there."""
+    text = f":white_check_mark: Filed as *{ticket(body['key'], body['url'])}*."
+    return text, [section(text)]
 
 
 def contested(session_id: str, body: Mapping[str, Any]) -> tuple[str, list[Block]]:

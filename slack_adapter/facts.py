@@ -10,18 +10,22 @@ from urllib.parse import urlsplit
 import aiohttp
 from slack_sdk.errors import SlackApiError
 
-from agent.draft import Attachment
-from agent.ports import NotYet, Snapshot, Unheard, Verdict
+from agent.draft import Attachment, clean
+from agent.listening import reads
+from agent.ports import Event, NotYet, Snapshot, Unheard, Verdict
 from agent.protocol import Decision, Reply
-from agent.surfaces import Outbox
 from slack_adapter import approvers
 from slack_adapter.approvers import Person
-from slack_adapter.settings import Settings
-from slack_adapter.text import names, readable, without_mention
-from slack_adapter.workspaces import UNANSWERED, Workspace, Workspaces, named, pause_of
+from slack_adapter.desk import Desk
+from slack_adapter.inbound import read_message
+from slack_adapter.text import names, readable, said, without_mention
+from slack_adapter.workspaces import UNANSWERED, Workspace, named, pause_of
 
 THREAD_MESSAGES = 100
 """Messages of a running thread that are read, the newest."""
+
+FILES = 4
+"""Files that are read at a time."""
 
 FILE_LIMIT = 50_000_000
 """Bytes of a file that are read for its digest; a larger one is sealed by its id alone."""
@@ -33,8 +37,9 @@ ABSENT = ("not_in_channel", "channel_not_found", "missing_scope")
 class SlackFacts:
     """`agent.ports.Facts` for Slack."""
 
-    def __init__(self, workspaces: Workspaces, settings: Settings, outbox: Outbox) -> None:
-        self._workspaces, self._settings, self._outbox = workspaces, settings, outbox
+    def __init__(self, desk: Desk, *, overhears: bool) -> None:
+        self._desk, self._overhears = desk, overhears
+        self._files = asyncio.Semaphore(FILES)
 
     async def hear(self, snapshot: Snapshot, reply: Reply) -> Reply:
         """The reply in readable words; when it brings the agent into a thread, with what was said there before."""
@@ -42,13 +47,14 @@ class SlackFacts:
         if reply.amends:
             return reply
         team, channel, thread_ts = event.session_id.split(":")
-        workspace = await self._workspaces.of(team)
-        reply.setting = (await self._settings.of(team, await self._settings.place(team, channel))).setting()
+        workspace = await self._desk.workspaces.of(team)
+        settings = self._desk.settings
+        reply.setting = (await settings.of(team, await settings.place(team, channel))).setting()
         kind, ts = event.surface.get("kind", ""), event.surface.get("ts", "")
         if kind in ("form", "settled", "click"):
             return reply
         if kind in ("mention", "shortcut", "reaction") and not snapshot.state:
-            reply.thread = await self._thread(workspace, channel, thread_ts, ts, kind)
+            reply.thread = await self._thread(workspace, snapshot, reply.by)
             if kind != "mention" and not reply.thread:
                 raise Unheard("I could not read that message any more: mention me in the thread and say what it is about.")
         if kind in ("shortcut", "reaction"):
@@ -60,75 +66,92 @@ class SlackFacts:
         return reply.model_copy(update={name: getattr(heard, name) for name in ("text", "permalink", "files")})
 
     async def _heard(self, workspace: Workspace, channel: str, message: Mapping[str, Any]) -> Reply:
-        ts = message["ts"]
-        text = without_mention(message.get("text") or "", workspace.bot_user)
+        ts, text = message["ts"], said(message)
         files = [file for file in message.get("files") or [] if isinstance(file, Mapping) and file.get("id")]
         return Reply(
-            text=await readable(text, workspace.name),
-            by=message.get("user", ""),
+            text=await readable(without_mention(text, workspace.bot_user), workspace.name),
+            by=message.get("user") or "",
             event_id=f"{workspace.team}:{channel}:{ts}",
-            addressed=names(message.get("text") or "", workspace.bot_user),
+            addressed=names(text, workspace.bot_user),
             permalink=workspace.permalink(channel, ts, message.get("thread_ts", "")),
-            files=list(await asyncio.gather(*(_attachment(workspace, file) for file in files))),
+            files=list(await asyncio.gather(*(self._attachment(workspace, file) for file in files))),
         )
 
-    async def _thread(self, workspace: Workspace, channel: str, thread_ts: str, ts: str, kind: str) -> list[Reply]:
-        """What people said in the thread: before a mention, or with the message that was pointed at."""
-        found: dict[str, Mapping[str, Any]] = {}  # by ts: a page may begin with the thread's first message again
-        cursor = ""
-        try:
-            while True:
-                page = await workspace.client.conversations_replies(
-                    channel=channel, ts=thread_ts, limit=200, cursor=cursor or None
-                )
-                found |= {message["ts"]: message for message in page["messages"]}
-                cursor = (page.get("response_metadata") or {}).get("next_cursor", "")
-                if not cursor:
-                    break
-        except SlackApiError as error:
-            if (seconds := pause_of(error)) is not None:
-                raise NotYet(seconds) from None
-            if named(error) in ABSENT:
-                raise Unheard(INVITE) from None
-            if named(error) != "thread_not_found":
-                raise
-        messages = sorted(found.values(), key=lambda one: float(one["ts"]))
-        people = [one for one in messages if one.get("user") and not one.get("bot_id") and one["user"] != workspace.bot_user]
-        pointed = [] if kind == "mention" else [one for one in people if one["ts"] == ts]
-        before = [one for one in people if float(one["ts"]) < float(ts)] if kind == "mention" else people
-        read = before[-THREAD_MESSAGES:]
-        if pointed and pointed[0] not in read:
-            read = [*pointed, *read[1:]]
-        heard = [await self._heard(workspace, channel, one) for one in read]
-        for reply, one in zip(heard, read, strict=True):
-            reply.addressed = reply.addressed or one in pointed
-        return heard
+    async def _thread(self, workspace: Workspace, snapshot: Snapshot, requester: str) -> list[Reply]:
+        """What was said in the thread that the agent is called into, and is read: before the call, and where it points to."""
+        event = snapshot.event
+        team, channel, thread_ts = event.session_id.split(":")
+        kind, ts = event.surface["kind"], event.surface["ts"]
+        read = []
+        for message in await _messages(workspace, channel, thread_ts):
+            person = message.get("user") and not message.get("bot_id") and message["user"] != workspace.bot_user
+            pointed = kind != "mention" and message["ts"] == ts and message.get("user") != workspace.bot_user
+            if kind == "mention" and float(message["ts"]) > float(ts):
+                await self._accept(team, channel, thread_ts, message, workspace.bot_user)
+            elif (person or pointed) and message["ts"] != (ts if kind == "mention" else ""):
+                addressed = bool(pointed) or names(said(message), workspace.bot_user)
+                about = Reply(by=message.get("user") or "", addressed=addressed)
+                if reads(about, requester, overhears=self._overhears):
+                    read.append((message, addressed))
+        kept = [one for n, one in enumerate(read) if n >= len(read) - THREAD_MESSAGES or one[0]["ts"] == ts]
+        heard = await asyncio.gather(*(self._heard(workspace, channel, message) for message, _ in kept))
+        for reply, (_, addressed) in zip(heard, kept, strict=True):
+            reply.addressed = addressed
+        return list(heard)
+
+    async def _accept(self, team: str, channel: str, thread_ts: str, message: Mapping[str, Any], bot_user: str) -> None:
+        """A reply that Slack may have told us of before the call it follows, when there was no session to take it."""
+        told = {"type": "message", **message, "channel": channel, "thread_ts": thread_ts, "edited": None}
+        if (came := read_message(team, told, bot_user)) and isinstance(came.taken, Event):
+            await self._desk.accept(came.taken)
 
     async def may_decide(self, snapshot: Snapshot, decision: Decision) -> Verdict:
         """Whether the policy of the session's channel lets this person approve, or this person may discard."""
-        event = snapshot.event
+        event, settings = snapshot.event, self._desk.settings
         team, channel, _ = event.session_id.split(":")
-        workspace = await self._workspaces.of(team)
-        if why := await self._elsewhere(snapshot):
-            return Verdict(allowed=False, why=why)
+        workspace, place = await self._desk.workspaces.of(team), await settings.place(team, channel)
+        if await self._is_elsewhere(snapshot, {channel, place}):
+            return Verdict(allowed=False, why="that is a copy of the card; the one that counts is in its own conversation.")
         requester = snapshot.state.get("requester", "")
         if decision.type == "reject" and decision.by == requester:
             return Verdict()
-        place = await self._settings.place(team, channel)
-        rule = (await self._settings.of(team, place)).approvers
+        rule = (await settings.of(team, place)).approvers
         person = Person(decision.by, event.surface.get("user_team") or "")
         return await approvers.verdict(workspace, rule, place, person, requester)
 
-    async def _elsewhere(self, snapshot: Snapshot) -> str:
-        """Why a click that came from another message than its card's does not count; empty if it is the card's own."""
-        clicked, surface = snapshot.clicked, snapshot.event.surface
-        if clicked is None or not surface.get("ts"):
-            return ""
-        cards = await self._outbox.cards(snapshot.event.session_id)
+    async def _is_elsewhere(self, snapshot: Snapshot, places: set[str]) -> bool:
+        """Whether a click came from another channel than its card's."""
+        if (clicked := snapshot.clicked) is None:
+            return False
+        cards = await self._desk.outbox.cards(snapshot.event.session_id)
         posted = next((card.posted for card in cards if card.preview_id == clicked.preview_id), None)
-        if posted and (surface["channel"] != posted.channel):
-            return "that is a copy of the card; the one that counts is in its own conversation."
-        return ""
+        return snapshot.event.surface.get("channel") not in ({posted.channel} if posted else places)
+
+    async def _attachment(self, workspace: Workspace, file: Mapping[str, Any]) -> Attachment:
+        """The file by its id and digest; the digest is missing if its bytes are not to be had."""
+        async with self._files:
+            return await _attachment(workspace, file)
+
+
+async def _messages(workspace: Workspace, channel: str, thread_ts: str) -> list[Mapping[str, Any]]:
+    """The messages of a thread, the oldest first; none if it is gone. Raises Unheard, or NotYet."""
+    found: dict[str, Mapping[str, Any]] = {}  # by ts: a page may begin with the thread's first message again
+    cursor = ""
+    try:
+        while True:
+            page = await workspace.client.conversations_replies(channel=channel, ts=thread_ts, limit=200, cursor=cursor or None)
+            found |= {message["ts"]: message for message in page["messages"]}
+            cursor = (page.get("response_metadata") or {}).get("next_cursor", "")
+            if not cursor:
+                break
+    except SlackApiError as error:
+        if (seconds := pause_of(error)) is not None:
+            raise NotYet(seconds) from None
+        if named(error) in ABSENT:
+            raise Unheard(INVITE) from None
+        if named(error) != "thread_not_found":
+            raise
+    return sorted(found.values(), key=lambda one: float(one["ts"]))
 
 
 def _slacks_own(url: str, api: str) -> bool:
@@ -142,7 +165,8 @@ async def _attachment(workspace: Workspace, file: Mapping[str, Any]) -> Attachme
     if not file.get("url_private"):  # of a file from another organisation the event gives the id alone
         with suppress(*UNANSWERED):
             file = (await workspace.client.files_info(file=file["id"]))["file"]
-    sealed = Attachment(id=file["id"], name=str(file.get("name", "")), url=str(file.get("permalink", "")))
+    name, url = clean(str(file.get("name") or ""))[0], str(file.get("permalink") or "")
+    sealed = Attachment(id=file["id"], name=name, url=url)
     url, size = str(file.get("url_private", "")), file.get("size") or 0
     if size > FILE_LIMIT or not _slacks_own(url, workspace.client.base_url):
         return sealed
@@ -153,7 +177,8 @@ async def _attachment(workspace: Workspace, file: Mapping[str, Any]) -> Attachme
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http,
             http.get(url, headers=headers) as got,
         ):
-            if got.status != 200 or got.content_type == "text/html":  # Slack answers with a login page, not with an error
+            page = got.content_type == "text/html" and file.get("mimetype") != "text/html"
+            if got.status != 200 or page:  # Slack answers with a login page, not with an error
                 return sealed
             read = 0
             async for chunk in got.content.iter_chunked(65_536):

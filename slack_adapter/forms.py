@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from agent.draft import CUSTOM, ISSUE_TYPES, LISTS, TITLE_LIMIT, Operation, TicketDraft
-from slack_adapter.blocks import TYPES, Block, context, label, plain, section
+from slack_adapter.blocks import TYPES, label
+from slack_adapter.pieces import Block, context, plain, section
 from slack_adapter.settings import Approvers, ChannelSetting
 from slack_adapter.text import cut, escape
 
@@ -83,15 +84,15 @@ def edit_form(
     draft: TicketDraft,
     *,
     missing: bool = False,
-    typed: Mapping[str, str] | None = None,
+    typed: Sequence[Operation] = (),
     contested: Collection[str] = (),
 ) -> View:
     """The draft as a modal.
 
-    `missing`: only what is still empty. `typed`: what its reader has entered before. `contested`: the fields among these
-    that somebody else has changed meanwhile.
+    `missing`: only what is still empty. `typed`: what its reader has entered before, as operations. `contested`: the fields
+    among these that somebody else has changed meanwhile.
     """
-    typed = typed or {}
+    entered = {one.field: joined(one.field, one.value) for one in typed if one.op == "set"}
     fields = [*FORM_FIELDS, *(f"{CUSTOM}{name}" for name in draft.custom)]
     if missing:
         fields = [field for field in fields if not as_text(draft, field)] or fields
@@ -99,14 +100,14 @@ def edit_form(
     blocks: list[Block] = []
     base: dict[str, str] = {}
     for field in fields:
-        if len(_kept(session_id, base | {field: draft.digest(field)}, typed)) > KEPT_LIMIT or len(blocks) > VIEW_BLOCKS - 5:
+        if len(_kept(session_id, base | {field: draft.digest(field)}, entered)) > KEPT_LIMIT or len(blocks) > VIEW_BLOCKS - 5:
             blocks.append(context("There are more custom fields, which stay as they are: change them by a message."))
             break
         if field in contested:
             now = escape(cut(as_text(draft, field) or "(nothing)", 1000))
             blocks.append(section(f":warning: *{escape(label(field))}* was changed meanwhile. It now says:\n{now}"))
             blocks.append(context("Below is what you entered. Save again to put it in its place, or change it."))
-        if not fits(draft, field) and field not in typed:
+        if not fits(draft, field) and field not in entered:
             size = f"{len(as_text(draft, field)):,} characters"
             blocks.append(
                 context(
@@ -115,16 +116,16 @@ def edit_form(
             )
             continue
         base[field] = draft.digest(field)
-        blocks.append(_input(draft, field, typed.get(field)))
+        blocks.append(_input(draft, field, entered.get(field)))
     if draft.attachments and not missing:
-        blocks.append(_files(draft))
+        blocks.append(_files(draft, {key for one in typed if one.op == "remove" for key in one.value}))
     return {
         "type": "modal",
         "callback_id": EDIT,
         "title": plain("Fill in the rest" if missing else "Request changes"),
         "submit": plain("Save"),
         "close": plain("Cancel"),
-        "private_metadata": _kept(session_id, base, typed),
+        "private_metadata": _kept(session_id, base, entered),
         "blocks": blocks,
     }
 
@@ -159,9 +160,11 @@ def _input(draft: TicketDraft, field: str, typed: str | None) -> Block:
     return block
 
 
-def _files(draft: TicketDraft) -> Block:
+def _files(draft: TicketDraft, unticked: Collection[str]) -> Block:
     options = [{"text": plain(cut(file.name or file.id, 75)), "value": file.id} for file in draft.attachments[:10]]
-    element = {"type": "checkboxes", "action_id": "value", "options": options, "initial_options": options}
+    element: dict[str, Any] = {"type": "checkboxes", "action_id": "value", "options": options}
+    if ticked := [option for option in options if option["value"] not in unticked]:
+        element["initial_options"] = ticked
     name = plain("Files that go with the ticket")
     return {"type": "input", "block_id": "attachments", "label": name, "element": element, "optional": True}
 
@@ -179,10 +182,10 @@ class Edited:
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("no form of this version") from error
 
-    def operations(self, draft: TicketDraft) -> tuple[list[Operation], dict[str, str]]:
-        """What its author changed, as operations on the draft as it is now; and what was entered where others were faster."""
+    def operations(self, draft: TicketDraft) -> tuple[list[Operation], list[Operation]]:
+        """What its author changed, as operations on the draft as it is now; and those where others were faster."""
         changed: list[Operation] = []
-        conflicts: dict[str, str] = {}
+        conflicts: list[Operation] = []
         for field, entered in self._values.items():
             if field == "attachments":
                 shown = [option["value"] for option in self._blocks[field]["element"]["options"]]
@@ -193,10 +196,8 @@ class Edited:
                 continue
             if _items(field, entered) == _items(field, as_text(draft, field)):
                 continue
-            if draft.digest(field) != self._base[field]:
-                conflicts[field] = entered
-            else:
-                changed.append(Operation(field=field, value=_items(field, entered), over=self._base[field]))
+            mine = Operation(field=field, value=_items(field, entered), over=self._base[field])
+            (changed if draft.digest(field) == self._base[field] else conflicts).append(mine)
         return changed, conflicts
 
     def _opened(self, field: str) -> list[str] | None:

@@ -30,12 +30,17 @@ Id = Annotated[str, Field(pattern=r"^[A-Z0-9]{1,40}$")]
 Ts = Annotated[str, Field(pattern=r"^\d{1,20}\.\d{1,10}$")]
 
 
+Key = Annotated[str, Field(pattern=r"^[\x20-\x7e]{0,300}$")]
+"""What becomes part of an event's id, or is looked up: nothing that a database cannot hold."""
+
+
 class _Named(_Shape):
     id: Id
 
 
 class _Event(_Shape):
     type: str
+    event_ts: Key | None = None
 
 
 class _Spoken(_Event):
@@ -46,18 +51,23 @@ class _Spoken(_Event):
     thread_ts: Ts | None = None
     deleted_ts: Ts | None = None
     files: list[dict[str, Any]] | None = None
-    edited: dict[str, Any] | None = None
+    attachments: list[dict[str, Any]] | None = None
+    edited: "_Edit | None" = None
     message: "_Message | None" = None
     previous_message: "_Message | None" = None
     ts: Ts
 
 
+class _Edit(_Shape):
+    ts: Key = ""
+
+
 class _Message(_Shape):
     ts: Ts | None = None
     thread_ts: Ts | None = None
-    user: str | None = None
+    user: Id | None = None
     text: str | None = None
-    edited: dict[str, Any] | None = None
+    edited: _Edit | None = None
 
 
 class _Sent(_Message):
@@ -88,7 +98,8 @@ class _Other(_Shape):
 
 class _Action(_Shape):
     action_id: str
-    block_id: str = ""
+    block_id: Key = ""
+    action_ts: Key | None = None
     value: str | None = None
 
 
@@ -104,7 +115,8 @@ class _Interactive(_Shape):
     enterprise: _Named | None = None
     channel: _Named | None = None
     message: _Message | None = None
-    trigger_id: str | None = None
+    action_ts: Key | None = None
+    trigger_id: Key | None = None
 
 
 class _Actions(_Interactive):
@@ -121,7 +133,7 @@ class _Shortcut(_Interactive):
 
 
 class _View(_Shape):
-    id: str
+    id: Key
     callback_id: str = ""
     blocks: list[dict[str, Any]]
     state: dict[str, Any]
@@ -136,7 +148,7 @@ class _Command(_Shape):
     command: str
     channel_id: Id
     user_id: Id
-    trigger_id: str
+    trigger_id: Key
     team_id: Id
 
 
@@ -172,13 +184,18 @@ def check_body(content_type: str, body: bytes) -> None:
             form = {name: values[-1] for name, values in parse_qs(text, keep_blank_values=True).items()}
             if "payload" not in form:
                 if form.get("ssl_check") != "1":
-                    _Command.model_validate(form)
+                    check_command(form)
                 return
             text = form["payload"]
         check_payload(json.loads(text))
     except (ValueError, RecursionError) as error:  # ValidationError is a ValueError
         what = "its shape is not Slack's" if isinstance(error, ValidationError) else "it cannot be read"
         raise Refused(400, what) from None
+
+
+def check_command(form: Any) -> None:
+    """Raises ValueError for what is no slash command."""
+    _Command.model_validate(form)
 
 
 def check_payload(payload: Any) -> None:

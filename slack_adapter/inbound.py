@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from agent.ports import Event
 from agent.protocol import Decision, Reply
-from slack_adapter.text import names
+from slack_adapter.text import names, said
 
 Body = Mapping[str, Any]
 
@@ -43,8 +43,8 @@ class Inbound:
     taken: Event | Errand
     button: bool = False
     """It is an act of a person's hand, which Slack does not retry."""
-    only_in: str = ""
-    """The session it belongs to, where it counts only if there is one already."""
+    begins: bool = True
+    """It may begin a session; else it counts only if there is one already."""
 
     @property
     def key(self) -> str:
@@ -85,6 +85,12 @@ def session_of(team: str, channel: str, thread_ts: str) -> str:
     return f"{team}:{channel}:{thread_ts}"
 
 
+def errand_session(team: str, channel: str, key: str) -> str:
+    """The id that stands in for a session where an errand has none: it is delivered in a lane of its own."""
+    number = int(hashlib.sha256(key.encode()).hexdigest()[:12], 16)
+    return session_of(team, channel, f"0.{number % 10**10}")
+
+
 def thread_of(session_id: str) -> tuple[str, str]:
     """The channel and thread that a session lives in."""
     _, channel, thread_ts = session_id.split(":")
@@ -120,7 +126,7 @@ def read(body: Body, bot_user: str, team: str) -> Inbound | None:
 def _event(team: str, event: Body, bot_user: str) -> Inbound | None:
     match event.get("type"):
         case "message" | "app_mention" if event.get("subtype") in _SPOKEN:
-            return _message(team, event, bot_user)
+            return read_message(team, event, bot_user)
         case "message" if event.get("subtype") in ("message_changed", "message_deleted"):
             return _amendment(team, event, bot_user)
         case "reaction_added":
@@ -133,8 +139,9 @@ def _event(team: str, event: Body, bot_user: str) -> Inbound | None:
     return None
 
 
-def _message(team: str, event: Body, bot_user: str) -> Inbound | None:
-    user, channel, ts, text = event.get("user"), event["channel"], event["ts"], event.get("text") or ""
+def read_message(team: str, event: Body, bot_user: str) -> Inbound | None:
+    """What somebody's message comes to; None if it is none of a person's, or not for us."""
+    user, channel, ts, text = event.get("user"), event["channel"], event["ts"], said(event)
     if not user or user == bot_user or event.get("bot_id") or event.get("edited"):
         return None  # a mention that is added by editing comes as an event of its own
     direct = event.get("channel_type") == "im" or channel.startswith("D")
@@ -151,9 +158,15 @@ def _message(team: str, event: Body, bot_user: str) -> Inbound | None:
     if files := [file for file in event.get("files") or [] if isinstance(file, Mapping) and file.get("id")]:
         wanted = ("id", "name", "permalink", "url_private", "size")
         surface["files"] = [{name: file[name] for name in wanted if name in file} for file in files]
-    said = Reply(text=text, by=user, addressed=direct or mentioned)
-    event_taken = Event(event_id=key, session_id=session_id, origin=channel, surface=surface, answer=said)
-    return Inbound(event_taken, only_in="" if direct or mentioned else session_id)
+    reply = Reply(text=text, by=user, addressed=direct or mentioned)
+    event_taken = Event(event_id=key, session_id=session_id, origin=channel, surface=surface, answer=reply)
+    return Inbound(event_taken, begins=direct or mentioned)
+
+
+def is_top_of_direct(body: Body) -> bool:
+    """Whether it is a message at the top of a direct conversation, where people do not think of threads."""
+    event = body.get("event") or {}
+    return event.get("channel_type") == "im" and not event.get("thread_ts")
 
 
 def _amendment(team: str, event: Body, bot_user: str) -> Inbound | None:
@@ -174,7 +187,7 @@ def _amendment(team: str, event: Body, bot_user: str) -> Inbound | None:
     taken = Event(
         event_id=f"{about}:{how}:{stamp}", session_id=session_id, origin=event["channel"], surface=surface, answer=amended
     )
-    return Inbound(taken, only_in=session_id)
+    return Inbound(taken, begins=False)
 
 
 def _click(body: Body) -> Inbound | None:
@@ -183,26 +196,26 @@ def _click(body: Body) -> Inbound | None:
     if value is None or not (act == "new_ticket" or (act in DECISIONS and value.draft_hash)):
         return None
     user, container = body["user"], body.get("container") or {}
-    channel = (body.get("channel") or {}).get("id") or container.get("channel_id") or value.parts[1]
+    channel = (body.get("channel") or {}).get("id") or container.get("channel_id") or ""
     message = container.get("message_ts") or (body.get("message") or {}).get("ts") or ""
     at = action.get("action_ts") or body.get("trigger_id") or ""
-    said: Reply | Decision = Reply(by=user["id"], anew=True)
+    answer: Reply | Decision = Reply(by=user["id"], anew=True)
     if act in DECISIONS:
         card = action.get("block_id") or None
-        said = Decision(type=DECISIONS[act], draft_hash=value.draft_hash, preview_id=card, by=user["id"])
+        answer = Decision(type=DECISIONS[act], draft_hash=value.draft_hash, preview_id=card, by=user["id"])
     event = Event(
         event_id=f"{team_of(body) or value.parts[0]}:{channel}:{message}:{user['id']}:{act}:{at}",
         session_id=value.session_id,
-        origin=channel,
+        origin=channel or value.parts[1],
         surface={
             "kind": "click",
             "channel": channel,
             "ts": message,
             "user_team": user.get("team_id") or "",
         },
-        answer=said,
+        answer=answer,
     )
-    return Inbound(event, button=True, only_in=value.session_id)
+    return Inbound(event, button=True, begins=False)
 
 
 def _shortcut(body: Body, team: str) -> Inbound:
@@ -223,6 +236,5 @@ def _command(body: Body, team: str) -> Inbound:
     channel, user = body["channel_id"], body["user_id"]
     key = f"{team}:command:{body['trigger_id']}"
     text = str(body["text"]).split(maxsplit=1)[1:]
-    order = int(hashlib.sha256(key.encode()).hexdigest()[:12], 16)  # an errand has a queue of its own until it is run
     errand = {"kind": "errand", "kind_of": "new", "user": user, "text": "".join(text)}
-    return Inbound(Errand(key, session_of(team, channel, f"0.{order % 10**10}"), errand), button=True)
+    return Inbound(Errand(key, errand_session(team, channel, key), errand), button=True)

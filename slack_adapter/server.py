@@ -13,7 +13,7 @@ from slack_sdk.signature import SignatureVerifier
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.web.async_client import AsyncWebClient
 
-from slack_adapter.guard import BODY_LIMIT, Refused, check_body, check_payload, check_signature
+from slack_adapter.guard import BODY_LIMIT, Refused, check_body, check_command, check_payload, check_signature
 
 EVENTS_PATH = "/slack/events"
 
@@ -84,8 +84,7 @@ class _Socket(AsyncSocketModeHandler):
     async def handle(self, client: SocketModeClient, req: Any) -> None:  # type: ignore[override]
         """One envelope. It is acknowledged only once it is durable."""
         try:
-            if req.type != "slash_commands":
-                check_payload(req.payload)
+            (check_command if req.type == "slash_commands" else check_payload)(req.payload)
         except ValueError:
             log.warning("an envelope that is not of Slack's shape was dropped")
             await client.send_message(json.dumps({"envelope_id": req.envelope_id}))

@@ -1,8 +1,9 @@
 """Slack's spelling of text: what people wrote into readable words, and our words into what cannot be mistaken for markup."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from typing import Any
 
 import emoji
 
@@ -46,6 +47,13 @@ async def _reference(inside: str, lookup: Lookup) -> str:
 def _emoji(found: re.Match[str]) -> str:
     known = emoji.emojize(f":{found[1]}:", language="alias")
     return found[0] if known.startswith(":") else known
+
+
+def said(message: Mapping[str, Any]) -> str:
+    """What a message says, in Slack's spelling: its text, or if it only passes another one on, the text of that."""
+    text = message.get("text") or ""
+    passed = [one.get("text") or one.get("fallback") for one in message.get("attachments") or [] if isinstance(one, Mapping)]
+    return text or "\n".join(part for part in passed if isinstance(part, str))
 
 
 def names(text: str, user: str) -> bool:

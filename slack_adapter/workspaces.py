@@ -134,13 +134,19 @@ class Workspace:
                     return profile.get("display_name") or profile.get("real_name") or person.get("name") or key
                 case "channel":
                     return (await self.channel(key)).get("name") or key
-            groups = (await self.client.usergroups_list())["usergroups"]
-            return next((group["handle"] for group in groups if group["id"] == key), key)
+            return (await self._handles()).get(key, key)
 
         try:
             return str(await self._cached(f"{kind} name", key, ask))
         except UNANSWERED:
             return key
+
+    async def _handles(self) -> dict[str, str]:
+        async def ask() -> Any:
+            return {group["id"]: group["handle"] for group in (await self.client.usergroups_list())["usergroups"]}
+
+        found: dict[str, str] = await self._cached("handles", "", ask)
+        return found
 
     async def _cached(self, kind: str, key: str, ask: Callable[[], Awaitable[Any]], ttl: float = TTL) -> Any:
         at, value = self._cache.get((kind, key), (-ttl, None))

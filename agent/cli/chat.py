@@ -187,7 +187,8 @@ def _adapted(one: Shown) -> Shown | None:
 
 async def _work(database: Database) -> None:
     """Runs turns in this process. Importing the graph takes seconds, in which events are accepted and kept already."""
-    shell = await asyncio.to_thread(wiring.shell, database)
+    listener = await asyncio.to_thread(wiring.listener)
+    shell = await asyncio.to_thread(wiring.shell, database, listener)
     async with database.queue.working(shell):
         await asyncio.Event().wait()
 

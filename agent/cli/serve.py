@@ -26,10 +26,13 @@ from persistence.outbox import PostgresOutbox
 from persistence.sessions import PostgresPlaces, PostgresSessions
 from persistence.store import PostgresStore
 from slack_adapter.app import build_app
+from slack_adapter.cards import Cards
 from slack_adapter.delivery import Delivery
 from slack_adapter.desk import Desk
+from slack_adapter.errands import Errands
 from slack_adapter.facts import SlackFacts
 from slack_adapter.install import SCOPES
+from slack_adapter.posting import Poster
 from slack_adapter.server import EVENTS_PATH, Site, socket
 from slack_adapter.settings import BadSettings, Settings, load
 from slack_adapter.workspaces import Workspaces
@@ -104,9 +107,13 @@ async def replica(database: Database, secret: str) -> AsyncIterator[tuple[AsyncA
         )
         if token:
             await workspaces.of("")  # asks Slack who we are, so that the first request need not
-        delivery = Delivery(desk.workspaces, desk.settings, desk.outbox, desk.accept, wiring.tracker(database).comment)
-        facts = SlackFacts(desk.workspaces, desk.settings, desk.outbox)
-        shell = await asyncio.to_thread(wiring.shell, database, facts, delivery.deliver)
+        poster = Poster()
+        cards = Cards(desk.settings, desk.outbox, poster)
+        errands = Errands(poster, desk.sessions, desk.accept, wiring.tracker(database).comment)
+        delivery = Delivery(desk.workspaces, desk.outbox, poster, cards, errands)
+        listener = await asyncio.to_thread(wiring.listener)
+        facts = SlackFacts(desk, overhears=listener.overhears)
+        shell = await asyncio.to_thread(wiring.shell, database, listener, facts, delivery.deliver)
         async with database.queue.working(shell, "slack"):
             yield build_app(desk, client, secret or None, oauth), client
 

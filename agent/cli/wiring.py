@@ -11,6 +11,7 @@ from agent.cli import Usage
 from persistence import embedded
 
 if TYPE_CHECKING:
+    from agent.graph import Listener
     from agent.ports import Facts
     from agent.shell import Deliver, Shell
     from persistence.database import Database
@@ -84,16 +85,22 @@ def tracker(opened: "Database") -> "LocalTracker":
     return LocalTracker(PostgresTickets(opened.engine))
 
 
-def shell(opened: "Database", facts: "Facts | None" = None, deliver: "Deliver | None" = None) -> "Shell":
+def listener() -> "Listener":
+    """Who reads the messages, as the settings choose."""
+    from agent.model import configured_listener
+
+    return configured_listener()
+
+
+def shell(opened: "Database", listener: "Listener", facts: "Facts | None" = None, deliver: "Deliver | None" = None) -> "Shell":
     """The shell over the open database, with everything the settings choose; the facts are the terminal's unless given."""
     from agent.checkpoint import TurnSaver
     from agent.graph import build
-    from agent.model import configured_listener
     from agent.sealing import Destination
     from agent.shell import Shell, TerminalFacts
     from agent.turn import Turns
     from persistence.store import PostgresStore
 
-    chosen, listener = tracker(opened), configured_listener()
+    chosen = tracker(opened)
     turns = Turns(build(listener, chosen, Destination(), TurnSaver()), overhears=listener.overhears)
     return Shell(PostgresStore(opened), turns, chosen, facts or TerminalFacts(), deliver)

@@ -14,14 +14,17 @@ from tests.slack_sim import Slack, running_slack
 
 
 @pytest.fixture
-async def slack() -> AsyncIterator[Slack]:
-    """A workspace: ann and bob are members of #ops, gus is a guest there, zoe is not in it."""
+async def slack(request: pytest.FixtureRequest) -> AsyncIterator[Slack]:
+    """A workspace: ann and bob are members of #ops, gus is a guest there, zoe is not in it, ada is an admin. The parameter: its organisation."""
     async with running_slack() as slack:
+        if organisation := getattr(request, "param", None):
+            slack.add_workspace("T1", bot_token=slack.bot_token, enterprise_id=organisation)
         slack.add_user("U1ANN", "ann")
         slack.add_user("U2BOB", "bob")
         slack.add_user("U3GUS", "gus", guest=True)
         slack.add_user("U4ZOE", "zoe")
-        slack.add_channel("C1OPS", "ops", ["U1ANN", "U2BOB", "U3GUS"])
+        slack.add_user("U0ADA", "ada", admin=True)
+        slack.add_channel("C1OPS", "ops", ["U1ANN", "U2BOB", "U3GUS", "U0ADA"])
         yield slack
 
 

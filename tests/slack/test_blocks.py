@@ -6,7 +6,7 @@ from unicodedata import normalize
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.draft import Attachment, Constraint, Evidence, TicketDraft
+from agent.draft import Attachment, Constraint, Evidence, Operation, TicketDraft
 from agent.sealing import Destination, diff, seal
 from agent.surfaces import CardView
 from skills.trackers.local import LocalRenderer
@@ -93,15 +93,17 @@ class _Message:
 @given(drafts, st.booleans())
 def test_forms_are_valid(draft: TicketDraft, missing: bool) -> None:
     assert problems(forms.edit_form(SESSION, draft, missing=missing)) == []
-    typed = {"title": "mine", "priority": "x" * 500}
-    assert problems(forms.edit_form(SESSION, draft, typed=typed, contested=typed)) == []
+    typed = [Operation(field="title", value=["mine"]), Operation(field="priority", value=["x" * 500])]
+    typed += [Operation(op="remove", field="attachments", value=[file.id for file in draft.attachments])]
+    assert problems(forms.edit_form(SESSION, draft, typed=typed, contested=["title", "priority"])) == []
 
 
 def test_a_form_carries_along_no_more_than_slack_takes() -> None:
+    mine = Operation(field="title", value=["mine"])
     draft = TicketDraft(title="T", custom={f"field {n} " + "é" * 80: "x" for n in range(90)})
     for form in (
         forms.edit_form(SESSION, draft),
-        forms.edit_form(SESSION, draft, typed={"title": "mine"}, contested=["title"]),
+        forms.edit_form(SESSION, draft, typed=[mine], contested=["title"]),
     ):
         assert problems(form) == []
         assert len(form["private_metadata"]) <= 3000
@@ -123,7 +125,7 @@ def test_a_form_that_comes_back_unchanged_changes_nothing(draft: TicketDraft) ->
         if block["type"] == "input" and block["element"]["type"] == "plain_text_input":
             values[block["block_id"]] = {"value": {"type": "plain_text_input", "value": block["element"].get("initial_value")}}
     edited = forms.Edited({**view, "id": "V1", "state": {"values": values}})
-    assert edited.operations(draft) == ([], {})
+    assert edited.operations(draft) == ([], [])
 
 
 def test_a_card_without_a_change_says_nothing_of_changes() -> None:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from slack_adapter import delivery
+from slack_adapter import cards
 from tests.slack.channel import COMPLETE, Channel, buttons, words
 
 
@@ -26,10 +26,10 @@ async def test_a_change_replaces_the_card_where_it_stands_and_says_what_changed(
 
 
 async def test_a_card_that_scrolled_out_of_sight_is_posted_anew(ops: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "SETTLE", 0)
+    monkeypatch.setattr(cards, "SETTLE", 0)
     said = await ops.mention(COMPLETE)
     first = await ops.card(said.ts)
-    for n in range(delivery.OUT_OF_SIGHT):
+    for n in range(cards.OUT_OF_SIGHT):
         await ops.slack.say("U2BOB", "C1OPS", f"chatter {n}", thread_ts=said.ts)
     await ops.quiet()
     await ops.mention("Priority: high", thread=said.ts)
@@ -37,7 +37,7 @@ async def test_a_card_that_scrolled_out_of_sight_is_posted_anew(ops: Channel, mo
     await ops.quiet()
     assert card.ts != first.ts
     assert ops.cards(said.ts) == [card]
-    assert "replaced by a newer version" in words(ops.slack.latest(first).blocks)
+    assert "no longer current" in words(ops.slack.latest(first).blocks)
 
 
 async def test_show_brings_the_card_down(ops: Channel) -> None:
@@ -53,7 +53,7 @@ async def test_show_brings_the_card_down(ops: Channel) -> None:
 
 
 async def test_a_stale_click_is_told_what_changed_and_where_the_card_is(ops: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "SETTLE", 0)
+    monkeypatch.setattr(cards, "SETTLE", 0)
     said = await ops.mention(COMPLETE)
     old = await ops.card(said.ts)
     await ops.mention("Priority: high", thread=said.ts)
@@ -232,11 +232,11 @@ def called(ops: Channel) -> list[str]:
 
 
 async def test_people_are_called_once_when_an_approval_is_first_needed(ops: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "SETTLE", 0)
+    monkeypatch.setattr(cards, "SETTLE", 0)
     said = await ops.mention(COMPLETE)
     first = await ops.card(said.ts)
     assert "asked for by <@U1ANN>" in words(first.blocks)
-    for n in range(delivery.OUT_OF_SIGHT):
+    for n in range(cards.OUT_OF_SIGHT):
         await ops.slack.say("U2BOB", "C1OPS", f"chatter {n}", thread_ts=said.ts)
     await ops.mention("Priority: high", by="U2BOB", thread=said.ts)
     below = await ops.card(said.ts, "high")
@@ -251,7 +251,7 @@ async def test_people_are_called_once_when_an_approval_is_first_needed(ops: Chan
 async def test_a_card_that_outgrows_its_messages_is_not_torn_apart_by_what_was_said_since(
     ops: Channel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "SETTLE", 0)
+    monkeypatch.setattr(cards, "SETTLE", 0)
     said = await ops.mention(COMPLETE)
     first = await ops.card(said.ts)
     await ops.slack.say("U2BOB", "C1OPS", "chatter", thread_ts=said.ts)
@@ -261,13 +261,17 @@ async def test_a_card_that_outgrows_its_messages_is_not_torn_apart_by_what_was_s
     parts = [one for one in ops.said(said.ts) if "Part " in words(one.blocks)]
     assert len(parts) > 1
     assert all(part.ts > changed.ts for part in parts)
-    assert "replaced by a newer version" in words(ops.slack.latest(first).blocks)
+    assert "no longer current" in words(ops.slack.latest(first).blocks)
 
 
 async def test_a_file_of_another_organisation_is_looked_up(ops: Channel) -> None:
     ops.slack.add_file("F1", "screen.png", b"pixels", "image/png")
     event = {"type": "app_mention", "channel": "C1OPS", "user": "U1ANN", "text": f"<@{ops.slack.bot_user}> {COMPLETE}"}
-    event |= {"ts": ops.slack.new_ts(), "files": [{"id": "F1", "mode": "file_access", "file_access": "check_file_info"}]}
+    event |= {
+        "ts": ops.slack.new_ts(),
+        "event_ts": ops.slack.new_ts(),
+        "files": [{"id": "F1", "mode": "file_access", "file_access": "check_file_info"}],
+    }
     await ops.slack.deliver_event(ops.slack.workspaces[0], event)
     await ops.until(lambda: ops.slack.count("chat.postMessage"), "a card")
     [row] = await ops.rows("SELECT convert_from(sealed, 'UTF8') AS sealed FROM previews")

@@ -3,7 +3,7 @@
 import pytest
 
 from persistence.outbox import PostgresOutbox
-from slack_adapter import delivery
+from slack_adapter import cards
 from tests.slack.channel import COMPLETE, Channel, buttons, words
 
 
@@ -71,7 +71,7 @@ async def test_who_cannot_be_checked_may_not_approve_until_slack_answers(ops: Ch
 
 
 async def test_an_update_that_comes_late_does_not_bring_back_an_old_card(ops: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery, "SETTLE", 0)
+    monkeypatch.setattr(cards, "SETTLE", 0)
     said = await ops.mention(COMPLETE)
     card = await ops.card(said.ts)
     ops.slack.rate_limit("chat.update", 1, times=1)

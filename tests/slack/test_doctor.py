@@ -358,8 +358,7 @@ async def test_what_could_not_be_delivered_is_listed(well: Slack, database: Data
     for number in range(7):
         session = f"T1:C{number}:1.000001"
         await outbox.send(f"key{number}", session, "", {"kind": "question"})
-        [effect] = await outbox.due(session)
-        await outbox.done(effect, "is_archived")
+        await outbox.done(await outbox.due(session), "is_archived")
     wrong = await _wrong(well)
     assert (wrong.check, len(wrong.details)) == ("queue", 5)
     assert "more than 5 could not be delivered" in wrong.found

@@ -6,14 +6,14 @@ from agent.draft import Operation
 from agent.ports import Event
 from agent.protocol import Reply
 from persistence.store import PostgresStore
-from slack_adapter import delivery
+from slack_adapter import cards
 from tests.slack.channel import COMPLETE, Channel, words
 
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody wants to wait for a card to settle here."""
-    monkeypatch.setattr(delivery, "SETTLE", 0)
+    monkeypatch.setattr(cards, "SETTLE", 0)
 
 
 async def test_request_changes_opens_the_draft_and_saves_what_was_changed(ops: Channel) -> None:
@@ -150,8 +150,8 @@ async def test_a_project_that_is_none_is_refused_in_the_form(ops: Channel) -> No
 
 
 async def test_a_direct_messages_card_goes_home_if_who_asked_may_not_approve(ops: Channel) -> None:
-    await ops.slack.command("U1ANN", "C1OPS", "/signoff", "setup")
-    await ops.slack.submit("U1ANN", ops.slack.views("U1ANN")[-1], {"who": "listed", "people": ["U2BOB"], "options": ["home"]})
+    await ops.slack.command("U0ADA", "C1OPS", "/signoff", "setup")
+    await ops.slack.submit("U0ADA", ops.slack.views("U0ADA")[-1], {"who": "listed", "people": ["U2BOB"], "options": ["home"]})
     ops.slack.add_channel("D1ANN", "", ["U1ANN"], im=True)
     direct = await ops.slack.say("U1ANN", "D1ANN", COMPLETE)
     card = await ops.until(
@@ -203,7 +203,7 @@ async def test_a_comment_on_a_filed_ticket_is_made_once(ops: Channel) -> None:
 
 
 async def test_a_private_card_stays_where_it_is_while_slack_cannot_be_asked(ops: Channel) -> None:
-    await ops.slack.command("U1ANN", "C1OPS", "/signoff", "setup")
+    await ops.slack.command("U0ADA", "C1OPS", "/signoff", "setup")
     await ops.slack.submit("U1ANN", ops.slack.views("U1ANN")[-1], {"options": ["home"]})
     ops.slack.add_channel("D1ANN", "", ["U1ANN"], im=True)
     ops.slack.break_http("users.info", times=2)
@@ -218,6 +218,6 @@ async def test_the_cards_of_direct_messages_follow_their_home(ops: Channel) -> N
     said = await ops.slack.say("U1ANN", "D1ANN", COMPLETE)
     await direct.card(said.ts, "Create in LOCAL")
     for project, options in (("PLAT", ["home"]), ("CORE", ["home"]), ("CORE", [])):
-        await ops.slack.command("U1ANN", "C1OPS", "/signoff", "setup")
-        await ops.slack.submit("U1ANN", ops.slack.views("U1ANN")[-1], {"project": project, "options": options})
+        await ops.slack.command("U0ADA", "C1OPS", "/signoff", "setup")
+        await ops.slack.submit("U0ADA", ops.slack.views("U0ADA")[-1], {"project": project, "options": options})
         await direct.card(said.ts, f"Create in {project if options else 'LOCAL'}")

@@ -6,6 +6,10 @@ from persistence.sessions import PostgresPlaces
 from tests.slack.channel import COMPLETE, Channel, words
 
 
+ON_A_GRID = pytest.mark.parametrize("slack", ["E1ORG"], indirect=True)
+"""The workspace belongs to an organisation."""
+
+
 async def refused(ops: Channel, person: str, card, **click) -> str:
     """What somebody is told whose click decides nothing."""
     before = len(ops.heard(person))
@@ -48,8 +52,8 @@ async def test_a_click_that_says_another_team_is_not_believed_to_be_ours(ops: Ch
     assert "organisation" in await refused(ops, "U2BOB", card, user_team="T9OTHER")
 
 
+@ON_A_GRID
 async def test_a_click_that_does_not_say_whose_it_is_counts_for_nothing(ops: Channel) -> None:
-    ops.slack.add_workspace("T1", bot_token=ops.slack.bot_token, enterprise_id="E1ORG")
     said = await ops.mention(COMPLETE)
     card = await ops.card(said.ts)
     await ops.slack.click("U2BOB", card, "approve_draft")
@@ -103,8 +107,8 @@ async def test_a_copy_of_a_card_elsewhere_decides_nothing(ops: Channel) -> None:
     assert "copy" in told
 
 
+@ON_A_GRID
 async def test_a_grid_workspace_that_names_only_the_organisation(ops: Channel) -> None:
-    ops.slack.add_workspace("T1", bot_token=ops.slack.bot_token, enterprise_id="E1ORG")
     ops.slack.add_user("U7ENT", "ent", enterprise_id="E1ORG")
     ops.slack.channels["C1OPS"].members.append("U7ENT")
     said = await ops.mention(COMPLETE)
@@ -133,6 +137,7 @@ async def test_who_alone_may_approve_is_named_on_the_card_and_called_once(ops: C
     assert "*Waits for* @bob or @oncall" in words(again.blocks)
 
 
+@ON_A_GRID
 @pytest.mark.parametrize(
     ("who", "grid", "allowed"),
     [
@@ -145,7 +150,7 @@ async def test_who_alone_may_approve_is_named_on_the_card_and_called_once(ops: C
 async def test_on_a_grid_a_click_may_name_another_workspace_of_the_organisation(
     ops: Channel, who: str, grid: dict, allowed: bool
 ) -> None:
-    ops.slack.add_workspace("T1", bot_token=ops.slack.bot_token, enterprise_id="E1ORG")
+    ops.slack.add_workspace("T8SIBLING", bot_token="xoxb-sibling", enterprise_id="E1ORG")
     ops.slack.add_user("U7ENT", "ent", team_id="T8SIBLING", **grid)
     ops.slack.channels["C1OPS"].members.append("U7ENT")
     await PostgresPlaces(ops.database).write("T1:C1OPS", {"approvers": {"who": who}}, "U1ANN")

@@ -85,7 +85,7 @@ async def test_edits_and_other_bots_start_nothing(ops: Channel) -> None:
     await ops.slack.edit(message, f"<@{ops.slack.bot_user}> Export fails")
     await ops.slack.bot_says("C1OPS", f"<@{ops.slack.bot_user}> Export fails")
     added = {"type": "app_mention", "channel": "C1OPS", "user": "U1ANN", "ts": message.ts, "edited": {"ts": message.ts}}
-    added["text"] = f"<@{ops.slack.bot_user}> Export fails"
+    added |= {"text": f"<@{ops.slack.bot_user}> Export fails", "event_ts": message.ts}
     await ops.slack.deliver_event(ops.slack.workspaces[0], added)
     ops.slack.add_user("U8BOT", "robot", bot=True)
     ops.slack.channels["C1OPS"].members.append("U8BOT")

@@ -74,6 +74,7 @@ class User:
     stranger: bool = False
     bot: bool = False
     deleted: bool = False
+    admin: bool = False
     enterprise_id: str | None = None
 
     def as_json(self) -> Json:
@@ -93,7 +94,7 @@ class User:
             about["enterprise_user"] = {"id": self.id, "enterprise_id": self.enterprise_id, "teams": [self.team_id]}
         if not self.deleted:
             about |= {"real_name": self.real_name, "tz": "Europe/Berlin", "tz_label": "CET", "tz_offset": 3600}
-            about |= {"is_restricted": self.guest, "is_ultra_restricted": False, "is_admin": False, "is_owner": False}
+            about |= {"is_restricted": self.guest, "is_ultra_restricted": False, "is_admin": self.admin, "is_owner": False}
             about |= {"is_primary_owner": False}
         return about
 

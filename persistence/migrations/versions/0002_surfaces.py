@@ -26,6 +26,8 @@ def upgrade() -> None:
     for column in effects:
         op.add_column("effects", column)
     op.create_index("effects_open", "effects", ["session_id", "id"], postgresql_where=sa.text("done_at IS NULL"))
+    op.create_index("approval_history_of_session", "approval_history", ["session_id"])
+    op.create_index("sessions_of_place", "sessions", ["session_id"], postgresql_ops={"session_id": "text_pattern_ops"})
     op.create_table(
         "comments",
         sa.Column("id", sa.Text, primary_key=True),

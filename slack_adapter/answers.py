@@ -1,0 +1,89 @@
+"""What listeners answer with at once: a word to one person, a form, an error in a form. None of it changes a session."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from slack_bolt.context.ack.async_ack import AsyncAck
+from slack_bolt.context.async_context import AsyncBoltContext
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from slack_adapter import forms
+from slack_adapter.inbound import team_of
+from slack_adapter.pieces import Block, pieces, plain, preformatted, section
+from slack_adapter.text import escape
+from slack_adapter.workspaces import UNANSWERED, named
+
+Body = Mapping[str, Any]
+
+OLD_BUTTON = "That button is of an older version of me: say *show* in the conversation for a current card."
+OLD_FORM = "This form is of an older version of me: open it anew."
+GONE = "That conversation is not known to me any more, so nothing was changed: mention me to start anew."
+TOO_LATE = "That took too long, and Slack did not let me open the form: press the button again."
+NOT_OPENED = "Slack did not let me open the form ({reason}): press the button again, or say what to change in the conversation."
+EXPIRED = ("expired_trigger_id", "exchanged_trigger_id", "invalid_trigger_id")
+
+log = logging.getLogger(__name__)
+
+
+def team(context: AsyncBoltContext) -> str:
+    """The workspace that the app acts in; an organisation's payload may name another."""
+    assert context.authorize_result
+    return context.authorize_result.team_id or ""
+
+
+async def tell(client: AsyncWebClient, body: Body, text: str, shown: list[Block] | None = None) -> None:
+    """Says something to the one who acted, in the place of the act, or else in a direct message."""
+    user, container = body["user"]["id"], body.get("container") or {}
+    channel = (body.get("channel") or {}).get("id") or container.get("channel_id")
+    thread_ts = (body.get("message") or {}).get("thread_ts") or container.get("thread_ts")
+    said: dict[str, Any] = {"text": text, "blocks": shown or [section(text)]}
+    try:
+        if channel:
+            await client.chat_postEphemeral(channel=channel, user=user, thread_ts=thread_ts, **said)
+            return
+    except UNANSWERED:
+        log.info("an answer could not be shown in %s", channel)
+    try:
+        opened = await client.conversations_open(users=user)
+        await client.chat_postMessage(channel=opened["channel"]["id"], **said)
+    except UNANSWERED as error:
+        log.warning("nobody could be told: %s", error)
+
+
+async def show_form(client: AsyncWebClient, body: Body, view: forms.View) -> None:
+    """Opens a form for the one who acted, or says why it cannot be opened."""
+    try:
+        await client.views_open(trigger_id=body["trigger_id"], view=view)
+    except UNANSWERED as error:
+        reason = named(error) if isinstance(error, SlackApiError) else "no answer"
+        if reason not in EXPIRED:
+            log.warning("a form could not be opened: %s", error)
+        await tell(client, body, TOO_LATE if reason in EXPIRED else NOT_OPENED.format(reason=escape(reason)))
+
+
+async def refuse(ack: AsyncAck, view: Body, text: str, field: str = "") -> None:
+    """An error in a form, at one of its inputs; without a name at the first."""
+    inputs = [block["block_id"] for block in view["blocks"] if block.get("type") == "input" and "block_id" in block]
+    await ack(response_action="errors", errors={field if field in inputs else next(iter(inputs), "form"): text})
+
+
+async def give_back(ack: AsyncAck, view: Body, why: str) -> None:
+    """Shows what somebody typed into a form that cannot be taken, so that it can be copied."""
+    values = view.get("state", {}).get("values", {})
+    texts = [str(state.get("value")) for actions in values.values() for state in actions.values() if state.get("value")]
+    kept = [preformatted(piece) for piece in pieces("\n\n".join(texts)) if piece]
+    shown = [section(escape(f"{why} What you entered:")), *kept][:100]
+    await ack(
+        response_action="update",
+        view={"type": "modal", "title": plain("Not saved"), "close": plain("Close"), "blocks": shown},
+    )
+
+
+def submission(body: Body, view: Body) -> str:
+    """The key of what a form said: the same form saved again with other values is another event."""
+    values = json.dumps(view["state"], sort_keys=True)
+    return f"{team_of(body)}:view:{view['id']}:{hashlib.sha256(values.encode()).hexdigest()[:12]}"

@@ -1,0 +1,100 @@
+"""Errands: acts whose session is not known, or is not only one, when they come in; and comments, which change no session."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from slack_sdk.errors import SlackApiError
+
+from agent.ports import Event
+from agent.protocol import Reply
+from agent.surfaces import Effect, Sessions
+from slack_adapter.inbound import session_of, thread_of
+from slack_adapter.pieces import section
+from slack_adapter.posting import Poster, Talk
+from slack_adapter.text import cut, escape
+from slack_adapter.workspaces import passes
+
+Accept = Callable[[Event], Awaitable[bool]]
+Comment = Callable[[str, str, str, str], Awaitable[None]]
+"""Adds a comment to a ticket: its id (a repeat changes nothing), the ticket's key, who says it, and the text."""
+
+NOT_THERE = "I am not in that channel: invite me with /invite, then ask again."
+NOT_READ = "I could not read that message: invite me with /invite."
+
+
+class Errands:
+    """Runs errands; each may be run again, and leads to the same events."""
+
+    def __init__(self, poster: Poster, sessions: Sessions, accept: Accept, comment: Comment) -> None:
+        self._poster, self._sessions, self._accept, self._comment = poster, sessions, accept, comment
+
+    async def run(self, talk: Talk, effect: Effect) -> None:
+        """Does what the effect asks for."""
+        match effect.body["kind_of"]:
+            case "comment":
+                await self._add_comment(talk, effect)
+            case "settled":
+                await self._settle(talk, effect)
+            case "new":
+                await self._begin(talk, effect)
+            case "reaction":
+                await self._react(talk, effect)
+
+    async def _add_comment(self, talk: Talk, effect: Effect) -> None:
+        ticket, user, text = (effect.body[name] for name in ("ticket", "user", "text"))
+        await self._comment(effect.key, ticket, user, text)
+        said = f"<@{user}> commented on {escape(ticket)}: {escape(cut(text, 500))}"
+        await self._poster.once(talk, effect, said, [section(said)])
+
+    async def _settle(self, talk: Talk, effect: Effect) -> None:
+        """The open cards of a channel follow its settings; those of direct messages, too, where it is their home."""
+        team, user = talk.workspace.team, effect.body["user"]
+        following = await self._sessions.with_open_card(team, f"{talk.channel}:")
+        if effect.body["direct"]:
+            following += await self._sessions.with_open_card(team, "D")
+        for session_id in following:
+            await self._accept(
+                Event(
+                    event_id=f"{effect.key}:{session_id}",
+                    session_id=session_id,
+                    origin=thread_of(session_id)[0],
+                    surface={"kind": "settled"},
+                    answer=Reply(by=user, addressed=False, settled=True),
+                )
+            )
+
+    async def _begin(self, talk: Talk, effect: Effect) -> None:
+        """A new ticket in a thread of its own, under a message that says whose it is."""
+        user, text = effect.body["user"], effect.body["text"]
+        about = f": {escape(cut(text, 2000))}" if text else ". What is it about? Answer in this thread."
+        said = f"<@{user}> starts a ticket{about}"
+        try:
+            ts = await self._poster.once(talk, effect, said, [section(said)], root=True)
+        except SlackApiError as error:
+            if passes(error):
+                raise
+            await self._poster.whisper(talk, effect, user, NOT_THERE)
+            return
+        await self._hand_over(talk, effect, ts, {"kind": "command", "ts": ts}, Reply(text=text, by=user, show=not text))
+
+    async def _react(self, talk: Talk, effect: Effect) -> None:
+        """A reaction does not say which thread its message is in."""
+        user, ts = effect.body["user"], effect.body["ts"]
+        try:
+            found = await self._poster.call(talk, "conversations_replies", talk.channel, ts=ts, limit=1)
+        except SlackApiError as error:
+            if passes(error):
+                raise
+            await self._poster.whisper(talk, effect, user, NOT_READ)
+            return
+        if (await talk.workspace.user(user)).get("is_bot"):
+            return
+        root = found["messages"][0].get("thread_ts") or ts
+        await self._hand_over(talk, effect, root, {"kind": "reaction", "ts": ts}, Reply(by=user))
+
+    async def _hand_over(self, talk: Talk, effect: Effect, root: str, surface: dict[str, Any], reply: Reply) -> None:
+        session_id = session_of(talk.workspace.team, talk.channel, root)
+        surface = {**surface, "user_team": talk.workspace.team}
+        await self._accept(
+            Event(event_id=effect.key, session_id=session_id, origin=talk.channel, surface=surface, answer=reply)
+        )
