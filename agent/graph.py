@@ -28,7 +28,7 @@ from agent.protocol import (
     first,
 )
 from agent.sealing import Destination, SealedTicket, diff, seal
-from agent.state import State, to_message, to_reply
+from agent.state import State, to_message, to_reply, window
 from skills.ask_user import ask_user
 from skills.file_ticket import file_ticket
 from skills.preview_ticket import preview_ticket
@@ -131,9 +131,11 @@ class _Nodes:
         requester = state.model_copy(update=update).requester or reply.by
         update |= {"requester": requester, **_settled(state.model_copy(update=update), reply)}
         said: list[str] = []
+        before = [message for message in state.messages if message.id != reply.event_id]
         messages: list[AnyMessage] = []
-        for one in replies:  # more than one where a ticket starts with what was said while the last was filed
-            read = await self._read(state.model_copy(update=update), one, reply.event_id, said)
+        for one in replies:  # more than one where a ticket starts with what was said before
+            now = state.model_copy(update={**update, "messages": window(before, messages)})
+            read = await self._read(now, one, reply.event_id, said)
             messages.append(read.pop("message"))
             read["unheard"] = read.get("unheard", False) and update["unheard"]
             update |= read

@@ -156,7 +156,7 @@ def read_message(team: str, event: Body, bot_user: str) -> Inbound | None:
         "user_team": event.get("user_team") or event.get("team") or team,
     }
     if files := [file for file in event.get("files") or [] if isinstance(file, Mapping) and file.get("id")]:
-        wanted = ("id", "name", "permalink", "url_private", "size")
+        wanted = ("id", "name", "permalink", "url_private", "size", "mimetype")
         surface["files"] = [{name: file[name] for name in wanted if name in file} for file in files]
     reply = Reply(text=text, by=user, addressed=direct or mentioned)
     event_taken = Event(event_id=key, session_id=session_id, origin=channel, surface=surface, answer=reply)

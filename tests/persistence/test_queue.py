@@ -10,6 +10,7 @@ import pytest
 from agent.ports import Event, Snapshot, Turn
 from agent.protocol import Reply
 from persistence.database import Database
+from persistence.queue import ALIVE
 from persistence.store import PostgresStore
 from tests.support import COMPLETE, Talk, make_shell, of_kind, talk_on
 
@@ -110,3 +111,24 @@ async def test_an_event_that_came_while_its_session_was_locked_is_not_left_to_th
         async with asyncio.timeout(30):
             while events or not await one.feed.settled():
                 await asyncio.sleep(0.02)
+
+
+async def test_a_worker_whose_lock_is_gone_starts_again(dsn: str, database: Database) -> None:
+    """Others take it for dead, and its jobs for abandoned: it must not go on with them as if nothing had happened."""
+    holders = f"""
+        SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND classid = {ALIVE} AND granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    """
+    async with database.queue.working(make_shell(database)):
+        with psycopg.connect(dsn, autocommit=True) as connection:
+
+            async def holder(other_than: int) -> int:
+                async with asyncio.timeout(20):
+                    while not (found := connection.execute(holders).fetchone()) or found[0] == other_than:
+                        await asyncio.sleep(0.02)
+                return int(found[0])
+
+            first = await holder(0)
+            connection.execute("SELECT pg_terminate_backend(%s)", [first])
+            assert await holder(first)
+        assert of_kind(await Talk(database, "terminal:again").say(COMPLETE), "preview")

@@ -15,7 +15,10 @@ from tests.slack_sim import Slack, running_slack
 
 @pytest.fixture
 async def slack(request: pytest.FixtureRequest) -> AsyncIterator[Slack]:
-    """A workspace: ann and bob are members of #ops, gus is a guest there, zoe is not in it, ada is an admin. The parameter: its organisation."""
+    """A workspace: ann and bob are members of #ops, gus is a guest there, zoe is not in it, ada is an admin.
+
+    The parameter, if any, is the organisation that it belongs to.
+    """
     async with running_slack() as slack:
         if organisation := getattr(request, "param", None):
             slack.add_workspace("T1", bot_token=slack.bot_token, enterprise_id=organisation)

@@ -187,3 +187,49 @@ def test_whatever_passes_the_guard_can_be_read(seed: dict, data: st.DataObject) 
 @given(st.one_of(json_values, st.text()))
 def test_any_value_of_a_button_is_read_or_is_none(value: object) -> None:
     parse_value(value)
+
+
+@pytest.mark.parametrize("bad", ["\x00", "\ud800", "x" * 400])
+@pytest.mark.parametrize("where", ["action_ts", "block_id"])
+async def test_what_no_database_can_hold_is_400(ops: Channel, where: str, bad: str) -> None:
+    action = {"type": "button", "action_id": "approve_draft", "block_id": "b", "value": f"T1:C1OPS:1.2:{'0' * 64}"}
+    payload = {"type": "block_actions", "team": {"id": "T1"}, "user": {"id": "U2BOB", "team_id": "T1"}}
+    payload |= {"channel": {"id": "C1OPS"}, "container": {"channel_id": "C1OPS"}, "actions": [{**action, where: bad}]}
+    body = urlencode({"payload": json.dumps(payload)}).encode()
+    assert (await ops.slack.raw_post(body, {**FORM, **ops.slack.sign(body)})).status == 400
+
+
+async def test_an_event_that_cannot_be_read_holds_up_nothing(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    await ops.card(said.ts)
+    await ops.quiet()
+    with psycopg.connect(ops.dsn, autocommit=True) as connection:  # as another version might have written it
+        connection.execute(
+            """INSERT INTO inbox (event_id, session_id, seq, origin, kind, body, at)
+            SELECT 'odd', session_id, last_seq + 1, '', 'dance', '{"type":"dance"}', clock_timestamp() FROM sessions"""
+        )
+        connection.execute("UPDATE sessions SET last_seq = last_seq + 1")
+    await ops.mention("Priority: high", thread=said.ts)
+    await ops.card(said.ts, "high")
+    assert [row["outcome"] for row in await ops.rows("SELECT outcome FROM inbox WHERE event_id = 'odd'")] == ["failed"]
+
+
+async def test_an_event_that_names_another_workspace_is_no_error(ops: Channel) -> None:
+    event = {
+        "type": "message",
+        "channel": "D1ANN",
+        "user": "U1ANN",
+        "ts": "1795000000.000100",
+        "channel_type": "im",
+        "text": "hi",
+    }
+    body = json.dumps({"type": "event_callback", "team_id": "T9OTHER", "event": event}).encode()
+    assert (await ops.slack.raw_post(body, {**JSON, **ops.slack.sign(body)})).status == 200
+
+
+async def test_a_menu_of_another_version_is_answered(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    action = {"type": "overflow", "action_id": "more", "block_id": "b", "selected_option": {"value": "x"}, "action_ts": "1.2"}
+    await ops.slack.click("U2BOB", card, "approve_draft", actions=[action])
+    await ops.until(lambda: any("older version" in text for text in ops.heard("U2BOB")), "an answer")

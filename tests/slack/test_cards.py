@@ -277,3 +277,61 @@ async def test_a_file_of_another_organisation_is_looked_up(ops: Channel) -> None
     [row] = await ops.rows("SELECT convert_from(sealed, 'UTF8') AS sealed FROM previews")
     assert hashlib.sha256(b"pixels").hexdigest() in row["sealed"]
     assert "screen.png" in row["sealed"]
+
+
+async def test_the_next_tickets_card_is_compared_with_nothing(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    await ops.slack.click("U1ANN", await ops.card(said.ts), "approve_draft")
+    await ops.until(lambda: "Filed as" in words(ops.said(said.ts)[-1].blocks), "filed")
+    await ops.mention(f"new {COMPLETE}\nPriority: high", thread=said.ts)
+    assert "Changed since" not in words((await ops.card(said.ts, "high")).blocks)
+
+
+async def test_a_discarded_card_names_who_discarded_it_for_good(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    await ops.slack.click("U2BOB", card, "reject_draft")
+    await ops.until(lambda: "*Discarded* by <@U2BOB>" in words(ops.slack.latest(card).blocks), "discarded")
+    await ops.mention("show", thread=said.ts)
+    again = await ops.card(said.ts)
+    await ops.slack.click("U1ANN", again, "approve_draft")
+    await ops.until(lambda: "Filed as" in words(ops.slack.latest(again).blocks), "filed")
+    await ops.quiet()
+    assert "*Discarded* by <@U2BOB>" in words(ops.slack.latest(card).blocks)
+
+
+async def test_forms_do_not_push_a_card_out_of_sight(ops: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cards, "SETTLE", 0)
+    said = await ops.mention(COMPLETE)
+    card = first = await ops.card(said.ts)
+    for n in range(cards.OUT_OF_SIGHT + 1):
+        await ops.slack.click("U2BOB", card, "request_changes")
+        await ops.slack.submit("U2BOB", ops.slack.views("U2BOB")[-1], {"title": f"title {n}"})
+        card = await ops.card(said.ts, f"title {n}")
+    assert card.ts == first.ts
+
+
+async def test_a_part_that_somebody_deleted_is_not_put_under_the_buttons(ops: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cards, "SETTLE", 0)
+    criteria = "\n".join(f"- criterion {n} " + "word " * 50 for n in range(60))
+    said = await ops.mention(f"Title: Long\nProblem: it is long\nAcceptance criteria:\n{criteria}")
+    await ops.quiet()
+    ops.slack.remove(next(one for one in ops.said(said.ts) if "Part 1" in words(one.blocks)))
+    await ops.mention("Priority: high", thread=said.ts)
+    await ops.quiet()
+    parts = [one for one in ops.said(said.ts) if "Part " in words(one.blocks)]
+    assert ["Part 1" in words(one.blocks) for one in parts] == [True] + [False] * (len(parts) - 1)
+    assert [bool(buttons(one)) for one in parts] == [False] * (len(parts) - 1) + [True]
+
+
+async def test_a_put_away_card_that_somebody_deleted_stays_deleted(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    await ops.slack.click("U2BOB", card, "reject_draft")
+    await ops.until(lambda: "Discarded" in words(ops.slack.latest(card).blocks), "discarded")
+    await ops.quiet()
+    ops.slack.remove(ops.slack.latest(card))
+    await ops.mention("show", thread=said.ts)
+    await ops.card(said.ts)
+    await ops.quiet()
+    assert not [one for one in ops.said(said.ts) if "Discarded" in words(one.blocks)]

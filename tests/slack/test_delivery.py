@@ -1,9 +1,12 @@
 """Delivery when Slack or the network fails: everything arrives once, or an operator can see why it never will."""
 
+import asyncio
+
 import pytest
 
 from persistence.outbox import PostgresOutbox
-from slack_adapter import cards
+from slack_adapter import cards, delivery, posting
+from slack_adapter.workspaces import NotInstalled, Workspace, Workspaces
 from tests.slack.channel import COMPLETE, Channel, buttons, words
 
 
@@ -122,3 +125,82 @@ async def test_a_pause_that_slack_wants_before_a_thread_is_read_is_kept(ops: Cha
     await ops.card(top.ts, "Export fails")
     read = [call.at for call in ops.slack.calls if call.method == "conversations.replies"]
     assert read[1] - read[0] >= 1.9
+
+
+async def test_a_card_whose_posts_answer_was_lost_is_found_though_the_draft_has_changed(
+    ops: Channel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cards, "SETTLE", 0)
+    said = await ops.mention("Export fails\nIt answers 500.")
+    await ops.quiet()
+    ops.slack.drop_reply("chat.postMessage", times=1)
+    await ops.slack.say("U1ANN", "C1OPS", "it finishes", thread_ts=said.ts)
+    await ops.until(lambda: ops.cards(said.ts), "posted")
+    await ops.mention("Priority: high", thread=said.ts)
+    await ops.card(said.ts, "high")
+    await ops.quiet()
+    assert len(ops.cards(said.ts)) == 1
+
+
+async def test_a_card_of_which_a_part_was_posted_is_whole_or_gone(ops: Channel) -> None:
+    criteria = "\n".join(f"- criterion {n} " + "word " * 50 for n in range(60))
+    ops.slack.strict_rates = True  # one post a second: a pause between the parts
+    said = await ops.mention(f"Title: Long\nProblem: it is long\nAcceptance criteria:\n{criteria}")
+    await ops.until(lambda: [one for one in ops.said(said.ts) if "Part 1" in words(one.blocks)], "a part")
+    await ops.mention("Acceptance criteria: it is short", thread=said.ts)
+    await ops.card(said.ts, "it is short")
+    await ops.quiet()
+    assert not [one for one in ops.said(said.ts) if "Part " in words(one.blocks)]
+
+
+async def test_a_word_in_a_direct_message_is_said_once(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    await ops.quiet()
+    ops.slack.drop_reply("chat.postMessage", times=1)
+    await ops.slack.click("U4ZOE", card, "approve_draft")  # she is not in the channel
+    await ops.quiet()
+    assert len(ops.slack.channel_messages(ops.slack.im_with("U4ZOE", ops.slack.workspaces[0]).id)) == 1
+
+
+async def test_a_message_is_looked_for_only_where_it_can_be(ops: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(posting, "SKEW", 0)
+    said = await ops.mention("Export fails\nIt answers 500.")
+    await ops.quiet()
+    for _ in range(1000):
+        ops.slack.post("C1OPS", text="chatter", user="U2BOB", team="T1", thread_ts=said.ts)
+    await asyncio.sleep(0.2)  # their times are a little ahead
+    read = ops.slack.count("conversations.replies")
+    ops.slack.drop_reply("chat.postMessage", times=1)
+    await ops.slack.say("U1ANN", "C1OPS", "it finishes", thread_ts=said.ts)
+    await ops.card(said.ts)
+    await ops.quiet()
+    assert len(ops.cards(said.ts)) == 1
+    assert ops.slack.count("conversations.replies") == read + 1
+
+
+async def test_who_we_are_is_known_before_the_first_event(ops: Channel) -> None:
+    asked = ops.slack.count("auth.test")
+    ops.slack.fail("auth.test", "ratelimited", times=99)
+    said = await ops.mention(COMPLETE)
+    await ops.card(said.ts)
+    assert ops.slack.count("auth.test") == asked
+
+
+async def test_a_workspace_that_removed_the_app_is_left_alone(ops: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    await ops.until(ops.ready, "a worker")
+    tried = []
+
+    async def gone(_: Workspaces, team: str) -> Workspace:
+        tried.append(team)
+        raise NotInstalled("The app is not installed there.")
+
+    monkeypatch.setattr(Workspaces, "of", gone)
+    monkeypatch.setattr(delivery, "PATIENCE", 0)
+    outbox = PostgresOutbox(ops.database)
+    await outbox.send("k1", "T1:D1ANN:1.2", "D1ANN", {"kind": "say", "text": "hi"})
+    await ops.quiet()
+    before = len(tried)
+    await asyncio.sleep(2)
+    assert len(tried) == before
+    assert [one["problem"] for one in await outbox.undelivered()] == ["The app is not installed there."]

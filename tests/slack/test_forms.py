@@ -204,7 +204,7 @@ async def test_a_comment_on_a_filed_ticket_is_made_once(ops: Channel) -> None:
 
 async def test_a_private_card_stays_where_it_is_while_slack_cannot_be_asked(ops: Channel) -> None:
     await ops.slack.command("U0ADA", "C1OPS", "/signoff", "setup")
-    await ops.slack.submit("U1ANN", ops.slack.views("U1ANN")[-1], {"options": ["home"]})
+    await ops.slack.submit("U0ADA", ops.slack.views("U0ADA")[-1], {"options": ["home"]})
     ops.slack.add_channel("D1ANN", "", ["U1ANN"], im=True)
     ops.slack.break_http("users.info", times=2)
     direct = await ops.slack.say("U1ANN", "D1ANN", COMPLETE)
@@ -221,3 +221,42 @@ async def test_the_cards_of_direct_messages_follow_their_home(ops: Channel) -> N
         await ops.slack.command("U0ADA", "C1OPS", "/signoff", "setup")
         await ops.slack.submit("U0ADA", ops.slack.views("U0ADA")[-1], {"project": project, "options": options})
         await direct.card(said.ts, f"Create in {project if options else 'LOCAL'}")
+
+
+async def test_open_cards_follow_the_settings_whoever_changed_them(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    await ops.card(said.ts)
+    await ops.slack.command("U2BOB", "C1OPS", "/signoff", "setup")
+    await ops.slack.submit("U2BOB", ops.slack.views("U2BOB")[-1], {"project": "PLAT"})
+    await ops.card(said.ts, "Create in PLAT")
+
+
+async def test_only_an_admin_settles_where_everybodys_direct_messages_go(ops: Channel) -> None:
+    ops.slack.add_channel("C6ZOE", "zoes-den", ["U4ZOE"])
+    await ops.slack.command("U4ZOE", "C6ZOE", "/signoff", "setup")
+    answer = await ops.slack.submit("U4ZOE", ops.slack.views("U4ZOE")[-1], {"project": "DEN", "options": ["home"]})
+    assert "Only an admin" in answer.json["errors"]["options"]
+    assert await ops.count("places") == 0
+
+
+async def test_settings_are_not_kept_when_slack_does_not_say_in_time_who_asks(ops: Channel) -> None:
+    await ops.slack.command("U1ANN", "C1OPS", "/signoff", "setup")
+    ops.slack.slow("conversations.members", 3.5)
+    answer = await ops.slack.submit("U1ANN", ops.slack.views("U1ANN")[-1], {"project": "PLAT"})
+    assert "press Save again" in answer.body
+    assert await ops.count("places") == 0
+
+
+async def test_a_conflict_keeps_the_files_that_were_taken_off(ops: Channel) -> None:
+    ops.slack.add_file("F1", "screen.png", b"pixels", "image/png")
+    said = await ops.slack.say("U1ANN", "C1OPS", f"<@{ops.slack.bot_user}> {COMPLETE}", files=["F1"])
+    card = await ops.card(said.ts)
+    for user in ("U1ANN", "U2BOB"):
+        await ops.slack.click(user, card, "request_changes")
+    await ops.slack.submit("U1ANN", ops.slack.views("U1ANN")[-1], {"title": "ann's title"})
+    await ops.card(said.ts, "ann's title")
+    await ops.slack.submit("U2BOB", ops.slack.views("U2BOB")[-1], {"title": "bob's title", "attachments": []})
+    await ops.slack.submit("U2BOB", ops.slack.views("U2BOB")[-1])
+    await ops.card(said.ts, "bob's title")
+    [row] = await ops.rows("SELECT convert_from(sealed, 'UTF8') AS sealed FROM previews WHERE status = 'open'")
+    assert "screen.png" not in row["sealed"]

@@ -5,7 +5,6 @@ import pytest
 from persistence.sessions import PostgresPlaces
 from tests.slack.channel import COMPLETE, Channel, words
 
-
 ON_A_GRID = pytest.mark.parametrize("slack", ["E1ORG"], indirect=True)
 """The workspace belongs to an organisation."""
 
@@ -160,3 +159,32 @@ async def test_on_a_grid_a_click_may_name_another_workspace_of_the_organisation(
         await accepted(ops, "U7ENT", card, user_team="T8SIBLING")
     else:
         assert "may" in await refused(ops, "U7ENT", card, user_team="T8SIBLING")
+
+
+@pytest.mark.parametrize("action", ["request_changes", "show_evidence", "fill_in", "comment", "reopen"])
+async def test_a_button_pressed_elsewhere_opens_nobodys_draft(ops: Channel, action: str) -> None:
+    ops.slack.add_channel("C5SEC", "secret", ["U1ANN"], private=True)
+    secret = Channel(ops.slack, ops.database, "C5SEC")
+    said = await secret.mention(COMPLETE)
+    card = await secret.card(said.ts)
+    ops.slack.add_channel("C3DEV", "dev", ["U4ZOE"])
+    forged = {"type": "button", "action_id": action, "value": f"T1:C5SEC:{said.ts}", "block_id": f"T1:C5SEC:{said.ts}"}
+    payload = {"type": "block_actions", "team": {"id": "T1"}, "user": {"id": "U4ZOE", "team_id": "T1"}, "trigger_id": "1.2"}
+    payload |= {"channel": {"id": "C3DEV"}, "container": {"message_ts": card.ts, "channel_id": "C3DEV"}}
+    await ops.slack.deliver_interaction({**payload, "actions": [{**forged, "action_ts": "1.2"}]})
+    await ops.until(lambda: ops.heard("U4ZOE"), "an answer")
+    assert "not known to me" in ops.heard("U4ZOE")[-1]
+    assert ops.slack.views("U4ZOE") == []
+
+
+async def test_what_somebody_typed_is_given_back_to_nobody_else(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    await ops.slack.click("U1ANN", card, "request_changes")
+    await ops.slack.submit("U1ANN", ops.slack.views("U1ANN")[-1], {"title": "ann's own words"})
+    await ops.quiet()
+    [row] = await ops.rows("SELECT event_id FROM inbox WHERE event_id LIKE '%view%'")
+    forged = {"type": "button", "action_id": "reopen", "value": f"T1:C1OPS:{said.ts}", "block_id": row["event_id"]}
+    await ops.slack.click("U2BOB", card, "request_changes", actions=[{**forged, "action_ts": "1.2"}])
+    await ops.until(lambda: ops.heard("U2BOB"), "an answer")
+    assert ops.slack.views("U2BOB") == []

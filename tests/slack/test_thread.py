@@ -115,3 +115,41 @@ async def test_a_filed_thread_is_left_in_peace_until_somebody_says_new(ops: Chan
     assert len(ops.said(said.ts)) == before
     await ops.slack.say("U1ANN", "C1OPS", "new Title: Import fails", thread_ts=said.ts)
     await ops.until(lambda: "What is the problem" in words(ops.said(said.ts)[-1].blocks), "a question for the next ticket")
+
+
+async def test_a_reply_that_comes_before_the_mention_it_follows_is_not_lost(ops: Channel) -> None:
+    slack = ops.slack
+    top = slack.post("C1OPS", text=f"<@{slack.bot_user}> {PROBLEM}", user="U1ANN", team="T1")
+    reply = slack.post("C1OPS", text="it finishes", user="U1ANN", team="T1", thread_ts=top.ts)
+    for message in (reply, top, reply):
+        await slack.deliver_event(slack.workspaces[0], slack.posted_event(message))
+    assert "it finishes" in words((await ops.card(top.ts)).blocks)
+    await ops.quiet()
+    assert await ops.count("inbox") == 2
+
+
+async def test_what_was_read_with_the_thread_is_not_read_again_when_it_is_delivered_late(ops: Channel) -> None:
+    slack = ops.slack
+    top = slack.post("C1OPS", text="Title: Export fails", user="U1ANN", team="T1")
+    late = slack.post("C1OPS", text="the export answers 500", user="U1ANN", team="T1", thread_ts=top.ts)
+    await ops.mention("please", thread=top.ts)
+    await ops.until(lambda: ops.said(top.ts), "a question")
+    await ops.quiet()
+    asked = words(ops.said(top.ts)[-1].blocks)
+    assert "must be true" in asked
+    assert asked.count("This is a guided interview") == 1
+    await slack.deliver_event(slack.workspaces[0], slack.posted_event(late))
+    await ops.quiet()
+    assert ops.cards(top.ts) == []  # it was the problem, and is no answer to the question
+    assert "must be true" in words(ops.said(top.ts)[-1].blocks)
+
+
+async def test_nothing_is_looked_up_for_what_nobody_reads(ops: Channel) -> None:
+    ops.slack.add_file("F1", "holiday.png", b"sun", "image/png")
+    said = await ops.mention(COMPLETE)
+    await ops.card(said.ts)
+    ops.slack.add_user("U5NEW", "new")
+    ops.slack.channels["C1OPS"].members.append("U5NEW")
+    await ops.slack.say("U5NEW", "C1OPS", "look <@U4ZOE>", thread_ts=said.ts, files=["F1"])
+    await ops.quiet()
+    assert "U4ZOE" not in [call.arguments.get("user") for call in ops.slack.calls if call.method == "users.info"]

@@ -1,6 +1,11 @@
 """The ways in: direct messages, the shortcut, the reaction, the command, the agent's own tab."""
 
+import pytest
+
+from persistence.sessions import PostgresPlaces
+from slack_adapter.dedup import Memory
 from tests.slack.channel import COMPLETE, Channel, buttons, words
+from tests.slack_sim.world import Message
 
 
 async def test_a_direct_message_goes_on_where_it_waits(ops: Channel) -> None:
@@ -92,3 +97,81 @@ async def test_edits_and_other_bots_start_nothing(ops: Channel) -> None:
     await ops.slack.react("U8BOT", message, "ticket")
     await ops.quiet()
     assert await ops.count("inbox") == 0
+
+
+async def test_a_reaction_on_another_apps_message_drafts_from_that(ops: Channel) -> None:
+    alert = await ops.slack.bot_says("C1OPS", COMPLETE)
+    await ops.slack.react("U1ANN", alert, "ticket")
+    assert "Export fails" in words((await ops.card(alert.ts)).blocks)
+
+
+async def test_a_message_that_only_passes_another_on_is_read(ops: Channel) -> None:
+    place = ops.slack.im_with("U1ANN", ops.slack.workspaces[0])
+    message = ops.slack.post(place.id, text="", user="U1ANN", team="T1")
+    passed = {"attachments": [{"is_msg_unfurl": True, "text": COMPLETE, "fallback": "[a message]"}]}
+    await ops.slack.deliver_event(ops.slack.workspaces[0], ops.slack.posted_event(message) | passed)
+    direct = Channel(ops.slack, ops.database, place.id)
+    assert "Export fails" in words((await direct.card(message.ts)).blocks)
+
+
+async def test_an_edited_direct_message_marks_what_rests_on_it(ops: Channel) -> None:
+    ops.slack.add_channel("D1ANN", "", ["U1ANN"], im=True)
+    direct = Channel(ops.slack, ops.database, "D1ANN")
+    first = await ops.slack.say("U1ANN", "D1ANN", "Export fails\nIt answers 500.")
+    await ops.until(lambda: direct.said(first.ts), "a question")
+    answer = await ops.slack.say("U1ANN", "D1ANN", "it finishes")
+    await direct.card(first.ts)
+    await ops.slack.edit(answer, "it never finishes")
+    await direct.card(first.ts, "(edited since)")
+
+
+async def test_a_direct_message_delivered_again_begins_nothing(ops: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    ops.slack.add_channel("D1ANN", "", ["U1ANN"], im=True)
+    direct = Channel(ops.slack, ops.database, "D1ANN")
+    first = await ops.slack.say("U1ANN", "D1ANN", "Export fails\nIt answers 500.")
+    await ops.until(lambda: direct.said(first.ts), "a question")
+    second = await ops.slack.say("U1ANN", "D1ANN", "it finishes")
+    await ops.slack.click("U1ANN", await direct.card(first.ts), "approve_draft")
+    await ops.until(lambda: "Filed as" in words(direct.said(first.ts)[-1].blocks), "filed")
+    monkeypatch.setattr(Memory, "knows", lambda *_: False)  # another replica's
+    await ops.slack.deliver_event(ops.slack.workspaces[0], ops.slack.posted_event(second))
+    third = await ops.slack.say("U1ANN", "D1ANN", "Import fails\nIt answers 404.")
+    await ops.until(lambda: direct.said(third.ts), "an answer under the new message")
+    assert await ops.count("sessions") == 2
+
+
+async def test_status_asks_slack_nothing_that_takes_too_long(ops: Channel) -> None:
+    for n in range(25):
+        ops.slack.add_channel(f"C7N{n:02}", f"n{n}", ["U1ANN"])
+        await ops.slack.say("U1ANN", f"C7N{n:02}", f"<@{ops.slack.bot_user}> {COMPLETE}")
+    await ops.quiet()
+    ops.slack.slow("conversations.members", 0.3, times=25)
+    answer = await ops.slack.command("U4ZOE", "C1OPS", "/signoff", "status")
+    assert "Nothing waits" in answer.body
+
+
+async def test_a_direct_messages_card_that_stands_elsewhere_is_told_of(ops: Channel) -> None:
+    await PostgresPlaces(ops.database).write("T1:C1OPS", {"approvers": {"who": "listed", "people": ["U2BOB"]}}, "U1ANN")
+    await PostgresPlaces(ops.database).write("T1", {"home": "C1OPS"}, "U1ANN")
+    ops.slack.add_channel("D4ZOE", "", ["U4ZOE"], im=True)
+    direct = Channel(ops.slack, ops.database, "D4ZOE")
+    said = await ops.slack.say("U4ZOE", "D4ZOE", COMPLETE)
+    card = await ops.until(lambda: next(iter(cards_in(ops)), None), "a card at home")
+    where = f"/archives/C1OPS/p{card.ts.replace('.', '')}"
+    await ops.until(lambda: [m for m in direct.said(said.ts) if where in words(m.blocks)], "a word in the conversation")
+    assert "|conversation>" in words(card.blocks)
+    for user in ("U2BOB", "U4ZOE"):
+        assert where in (await ops.slack.command(user, "C1OPS", "/signoff", "status")).body
+
+
+async def test_a_home_that_it_was_not_invited_to_keeps_no_card(ops: Channel) -> None:
+    await PostgresPlaces(ops.database).write("T1:C1OPS", {"approvers": {"who": "listed", "people": ["U2BOB"]}}, "U1ANN")
+    await PostgresPlaces(ops.database).write("T1", {"home": "C1OPS"}, "U1ANN")
+    ops.slack.channels["C1OPS"].members.remove(ops.slack.bot_user)
+    ops.slack.add_channel("D4ZOE", "", ["U4ZOE"], im=True)
+    said = await ops.slack.say("U4ZOE", "D4ZOE", COMPLETE)
+    await Channel(ops.slack, ops.database, "D4ZOE").card(said.ts)
+
+
+def cards_in(ops: Channel) -> list[Message]:
+    return [one for one in ops.slack.channel_messages("C1OPS") if "approve_draft" in buttons(one)]
