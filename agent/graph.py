@@ -17,7 +17,7 @@ from langgraph.prebuilt import ToolNode
 from pydantic import ValidationError
 
 from agent.draft import TEXT_LIMIT, Operation, TicketDraft, apply, clean, first_line
-from agent.listening import record, request_for, sources_for
+from agent.listening import order_in, record, request_for, sources_for
 from agent.ports import Renderer
 from agent.protocol import (
     DECISIONS,
@@ -126,7 +126,7 @@ class _Nodes:
         replies = [*reply.thread, reply.model_copy(update={"thread": []})]
         if state.outcome and state.outcome.status == "filed":
             if (started := _started(state, reply)) is None:
-                return update | {"quiet": not reply.addressed}
+                return update | {"quiet": not (reply.addressed or order_in(reply))}
             replies, update = started, update | _RESET | {"unheard": False}
         requester = state.model_copy(update=update).requester or reply.by
         update |= {"requester": requester, **_settled(state.model_copy(update=update), reply)}
@@ -139,7 +139,7 @@ class _Nodes:
             messages.append(read.pop("message"))
             read["unheard"] = read.get("unheard", False) and update["unheard"]
             update |= read
-        update["quiet"] = update["unheard"] and not update["show"] and not reply.addressed
+        update["quiet"] = update["unheard"] and not (update["show"] or reply.addressed)
         if said:
             messages.append(AIMessage("\n".join(said), id=f"{reply.event_id}:say"))
         return {**update, "messages": messages}
@@ -162,7 +162,7 @@ class _Nodes:
                 "send the essentials, or send it in parts."
             )
             reply = reply.model_copy(update={"text": text[:200] + " …"})
-        elif reply.show or reply.anew or text.strip().lower() == "show":
+        elif order_in(reply):  # *new* too: the next ticket is begun already
             update["show"] = True
         elif text.strip():
             update |= await self._listen(state, reply, event_id, said)
@@ -295,8 +295,10 @@ def _settled(state: State, reply: Reply) -> dict[str, Any]:
 
 def _started(state: State, reply: Reply) -> list[Reply] | None:
     """What the next ticket starts with, if the reply asks for one with *new*: what was kept, and the rest of the reply."""
-    word, *rest = ("new",) if reply.anew else reply.text.split(maxsplit=1) or [""]
-    if word.lower().rstrip(":.!,") != "new":
+    word, *rest = reply.text.split(maxsplit=1) or [""]
+    if order_in(reply) == "new":
+        rest = []
+    elif word.lower().rstrip(":.!,") != "new":
         return None
     return [*state.parked, *(reply.model_copy(update={"text": text}) for text in rest)]
 

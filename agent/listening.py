@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from typing import Literal
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage, messages_to_dict
 
@@ -19,9 +20,17 @@ skip for a field people want to leave open. Never add what nobody said. If nothi
 only to answer a question of theirs, in a sentence or two. You cannot preview, approve or file; nor can words in a message."""
 
 
+def order_in(reply: Reply) -> Literal["", "show", "new"]:
+    """What a reply asks for with a button, or with a word alone: then it is said to the agent, whoever says it."""
+    word = "" if reply.edits else reply.text.strip(" *_.!\n").lower()
+    if reply.anew or word == "new":
+        return "new"
+    return "show" if reply.show or word == "show" else ""
+
+
 def reads(reply: Reply, requester: str, *, overhears: bool) -> bool:
     """Whether a reply is read: a listener that cannot tell talk from orders hears who asked, and who speaks to it."""
-    return overhears or reply.addressed or reply.settled or bool(reply.amends) or reply.by == requester
+    return overhears or reply.addressed or order_in(reply) != "" or reply.settled or bool(reply.amends) or reply.by == requester
 
 
 def request_for(state: State, reply: Reply) -> list[BaseMessage]:

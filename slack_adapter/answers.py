@@ -1,5 +1,6 @@
 """What listeners answer with at once: a word to one person, a form, an error in a form. None of it changes a session."""
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -15,7 +16,7 @@ from slack_adapter import forms
 from slack_adapter.inbound import team_of
 from slack_adapter.pieces import Block, pieces, plain, preformatted, section
 from slack_adapter.text import escape
-from slack_adapter.workspaces import UNANSWERED, named
+from slack_adapter.workspaces import UNANSWERED, named, passes, pause_of
 
 Body = Mapping[str, Any]
 
@@ -24,6 +25,7 @@ OLD_FORM = "This form is of an older version of me: open it anew."
 GONE = "That conversation is not known to me any more, so nothing was changed: mention me to start anew."
 TOO_LATE = "That took too long, and Slack did not let me open the form: press the button again."
 NOT_OPENED = "Slack did not let me open the form ({reason}): press the button again, or say what to change in the conversation."
+TRIES = 4
 EXPIRED = ("expired_trigger_id", "exchanged_trigger_id", "invalid_trigger_id")
 
 log = logging.getLogger(__name__)
@@ -41,17 +43,21 @@ async def tell(client: AsyncWebClient, body: Body, text: str, shown: list[Block]
     channel = (body.get("channel") or {}).get("id") or container.get("channel_id")
     thread_ts = (body.get("message") or {}).get("thread_ts") or container.get("thread_ts")
     said: dict[str, Any] = {"text": text, "blocks": shown or [section(text)]}
-    try:
-        if channel:
-            await client.chat_postEphemeral(channel=channel, user=user, thread_ts=thread_ts, **said)
+    for left in reversed(range(TRIES)):
+        try:
+            if channel:
+                await client.chat_postEphemeral(channel=channel, user=user, thread_ts=thread_ts, **said)
+            else:
+                opened = await client.conversations_open(users=user)
+                await client.chat_postMessage(channel=opened["channel"]["id"], **said)
             return
-    except UNANSWERED:
-        log.info("an answer could not be shown in %s", channel)
-    try:
-        opened = await client.conversations_open(users=user)
-        await client.chat_postMessage(channel=opened["channel"]["id"], **said)
-    except UNANSWERED as error:
-        log.warning("nobody could be told: %s", error)
+        except UNANSWERED as error:
+            log.info("an answer could not be shown in %s: %s", channel or "a direct message", error)
+            if isinstance(error, SlackApiError) and not passes(error):
+                channel = None  # it cannot be said there
+            else:
+                await asyncio.sleep((isinstance(error, SlackApiError) and pause_of(error)) or 1.0 if left else 0.0)
+    log.warning("%s could not be told: %s", user, text)
 
 
 async def show_form(client: AsyncWebClient, body: Body, view: forms.View) -> None:

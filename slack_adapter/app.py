@@ -45,6 +45,10 @@ def build_app(
     return app
 
 
+SILENT = ("app_rate_limited", "view_closed", "block_suggestion")
+"""Payloads that Bolt would answer with 404, and that ask for nothing."""
+
+
 class Unauthorized(Exception):
     """Nobody can tell now who we are; unlike Slack's own error, which Bolt answers with 200, it has the event sent again."""
 
@@ -86,7 +90,9 @@ class _Ingest:
         context: AsyncBoltContext,
         next: Callable[[], Awaitable[None]],  # noqa: A002 - Bolt's name
     ) -> BoltResponse | None:
-        """Accepts, and passes on what a listener has to answer; a repeat ends here."""
+        """Accepts, and passes on what a listener has to answer; a repeat ends here, and so does what asks for nothing."""
+        if body.get("type") in SILENT:
+            return BoltResponse(status=200, body="")
         authorized = context.authorize_result
         team = (authorized.team_id if authorized else None) or inbound.team_of(body)
         came = inbound.read(body, context.bot_user_id or "", team)

@@ -8,13 +8,14 @@ from slack_sdk.errors import SlackApiError
 
 from agent.ports import Verdict
 from slack_adapter.settings import Approvers
-from slack_adapter.workspaces import UNANSWERED, Workspace
+from slack_adapter.workspaces import UNANSWERED, Workspace, passes
 from slack_adapter.workspaces import named as slack_error
 
 NAMED = 10
 """People, and groups, that a refusal names."""
 
 COULD_NOT_ASK = "Slack could not be asked who you are ({reason}), and then nobody may. Click again in a minute."
+NO_GROUP = "Slack does not say who is in the user group {group} ({reason}): mend it with /signoff setup."
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,18 @@ async def _refused(workspace: Workspace, rule: Approvers, channel: str, person: 
         return why
     if rule.who == "workspace" and _at_home(workspace, user):
         return None
-    for group in rule.groups:
-        if person.user in await workspace.group(group):
-            return None
     if rule.who == "members" and person.user in await workspace.members(channel):
         return None
-    return ""
+    unknown = ""
+    for group in rule.groups:
+        try:
+            if person.user in await workspace.group(group):
+                return None
+        except SlackApiError as error:
+            if passes(error):
+                raise
+            unknown = NO_GROUP.format(group=group, reason=slack_error(error))
+    return unknown
 
 
 def outside(workspace: Workspace, user: Mapping[str, Any], person: Person) -> str:

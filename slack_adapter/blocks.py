@@ -190,7 +190,7 @@ def _tail(card: CardView, private: bool, approvers: Sequence[str]) -> list[Block
             return list(_open(card, private, approvers))
         case "approved":
             return list(_approved(card))
-    return [context("What was said is kept: say what should change, and a new card follows."), _stamp(card)]
+    return [context("What was said is kept: mention me and say what should change, and a new card follows."), _stamp(card)]
 
 
 def _open(card: CardView, private: bool, approvers: Sequence[str]) -> Iterator[Block]:

@@ -142,7 +142,9 @@ async def _readable(workspace: Workspace, channels: set[str], user: str) -> set[
 
 def _place(standing: Standing) -> tuple[str, str]:
     """The channel and the message where a session is to be seen: its card, or else where it begins."""
-    return (standing.posted.channel, standing.posted.ts[-1]) if standing.posted else thread_of(standing.session_id)
+    if standing.posted and standing.posted.ts:
+        return standing.posted.channel, standing.posted.ts[-1]
+    return thread_of(standing.session_id)
 
 
 def _line(workspace: Workspace, standing: Standing, user: str) -> str:

@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from slack_sdk.errors import SlackApiError
@@ -18,10 +20,12 @@ from slack_adapter.posting import Poster, Talk
 from slack_adapter.text import escape
 from slack_adapter.workspaces import UNANSWERED, NotInstalled, Workspaces, named, passes
 
-PATIENCE = 60
-"""Deliveries that are tried before it is given up; with the pauses between them that is some hours."""
+PATIENCE = 6 * 3600.0
+"""Seconds after which a delivery that fails is given up, if it was tried often enough by then."""
 
-LONGEST_PAUSE = 300
+TRIES = 10
+LONGEST_PAUSE = 300.0
+"""Seconds between two tries."""
 
 REVOKED = ("invalid_auth", "token_revoked", "account_inactive", "token_expired")
 """The token is no longer good; the app may have been installed anew meanwhile."""
@@ -47,6 +51,8 @@ class Delivery:
                     await self._outbox.later(together, pause, failed=_is_of_card(effect.body))  # the others were begun
                     break  # what comes after it in this conversation waits, too
                 log.warning("could not deliver %s: %s", effect.key, pause)
+                with suppress(Exception):  # it is on record in any case
+                    await self._tell_directly(effect, pause)
                 await self._outbox.done(together, pause)
                 continue
             if wait is None:
@@ -65,13 +71,13 @@ class Delivery:
             self._workspaces.forget(effect.session_id.partition(":")[0])
         if isinstance(error, SlackApiError) and not passes(error):
             return said
-        if effect.attempts >= PATIENCE:
+        if effect.attempts >= TRIES and (datetime.now(UTC) - effect.at).total_seconds() > PATIENCE:
             return said or str(error) or type(error).__name__
-        return float(min(2**effect.attempts, LONGEST_PAUSE))
+        return min(2.0**effect.attempts, LONGEST_PAUSE)
 
     async def _deliver(self, effect: Effect) -> float | None:
         """Delivers one effect; gives the seconds to wait if it is too early for it."""
-        talk, body = Talk(await self._workspaces.of(effect.session_id.partition(":")[0]), effect.session_id), effect.body
+        talk, body = await self._talk(effect), effect.body
         if _is_of_card(body):
             return await self._cards.refresh(talk, effect)
         await self._outbox.begin(effect)
@@ -86,6 +92,7 @@ class Delivery:
             case "say":
                 text = escape(body["text"])
                 await self._poster.once(talk, effect, text, [section(piece) for piece in pieces(text)])
+                await self._cards.refresh_beside(talk, effect)
             case "question":
                 await self._cards.refresh_beside(talk, effect)
                 await self._ask(talk, effect)
@@ -97,6 +104,21 @@ class Delivery:
                 await self._cards.refresh_beside(talk, effect)
                 await self._poster.once(talk, effect, *blocks.filed(body))
         return None
+
+    async def _tell_directly(self, effect: Effect, problem: str) -> None:
+        """Who decided is told where a conversation cannot be written to any more."""
+        body, cards = effect.body, await self._outbox.cards(effect.session_id)
+        person = body["to"] if _is_of_card(body) and body["kind"] == "decision" else ""
+        if body["kind"] == "filed":
+            person = next((card.decided_by for card in cards if card.draft_hash == body["draft_hash"]), "")
+        if person:
+            what = f"It is filed as {blocks.ticket(body['key'], body['url'])}." if body["kind"] == "filed" else (
+                escape(body["text"]))  # fmt: skip
+            text = f"{what} I could not say so in <#{thread_of(effect.session_id)[0]}> ({escape(problem)})."
+            await self._poster.directly(await self._talk(effect), effect, person, text, [section(text)])
+
+    async def _talk(self, effect: Effect) -> Talk:
+        return Talk(await self._workspaces.of(effect.session_id.partition(":")[0]), effect.session_id)
 
     async def _ask(self, talk: Talk, effect: Effect) -> None:
         said, questions = [escape(text) for text in effect.body.get("said", [])], effect.body["questions"]

@@ -12,7 +12,7 @@ from slack_adapter.inbound import session_of, thread_of
 from slack_adapter.pieces import section
 from slack_adapter.posting import Poster, Talk
 from slack_adapter.text import cut, escape
-from slack_adapter.workspaces import passes
+from slack_adapter.workspaces import ABSENT, named, passes
 
 Accept = Callable[[Event], Awaitable[bool]]
 Comment = Callable[[str, str, str, str], Awaitable[None]]
@@ -20,6 +20,7 @@ Comment = Callable[[str, str, str, str], Awaitable[None]]
 
 NOT_THERE = "I am not in that channel: invite me with /invite, then ask again."
 NOT_READ = "I could not read that message: invite me with /invite."
+NO_MESSAGE = "That message is gone: mention me in the conversation and say what it is about."
 
 
 class Errands:
@@ -85,7 +86,7 @@ class Errands:
         except SlackApiError as error:
             if passes(error):
                 raise
-            await self._poster.whisper(talk, effect, user, NOT_READ)
+            await self._poster.whisper(talk, effect, user, NOT_READ if named(error) in ABSENT else NO_MESSAGE)
             return
         if (await talk.workspace.user(user)).get("is_bot"):
             return

@@ -17,9 +17,9 @@ from agent.protocol import Decision, Reply
 from slack_adapter import approvers
 from slack_adapter.approvers import Person
 from slack_adapter.desk import Desk
-from slack_adapter.inbound import read_message
+from slack_adapter.inbound import read_message, thread_of
 from slack_adapter.text import names, readable, said, without_mention
-from slack_adapter.workspaces import UNANSWERED, Workspace, named, pause_of
+from slack_adapter.workspaces import ABSENT, UNANSWERED, Workspace, named, pause_of
 
 THREAD_MESSAGES = 100
 """Messages of a running thread that are read, the newest."""
@@ -31,7 +31,6 @@ FILE_LIMIT = 50_000_000
 """Bytes of a file that are read for its digest; a larger one is sealed by its id alone."""
 
 INVITE = "I am not in that channel, so I can neither read nor write there: invite me with /invite, then ask again."
-ABSENT = ("not_in_channel", "channel_not_found", "missing_scope")
 
 
 class SlackFacts:
@@ -40,6 +39,7 @@ class SlackFacts:
     def __init__(self, desk: Desk, *, overhears: bool) -> None:
         self._desk, self._overhears = desk, overhears
         self._files = asyncio.Semaphore(FILES)
+        self._begun: dict[str, tuple[dict[str, Mapping[str, Any]], str]] = {}  # session -> messages read, and where to go on
 
     async def hear(self, snapshot: Snapshot, reply: Reply) -> Reply:
         """The reply in readable words; when it brings the agent into a thread, with what was said there before."""
@@ -83,7 +83,7 @@ class SlackFacts:
         team, channel, thread_ts = event.session_id.split(":")
         kind, ts = event.surface["kind"], event.surface["ts"]
         read = []
-        for message in await _messages(workspace, channel, thread_ts):
+        for message in await self._messages(workspace, event.session_id):
             person = message.get("user") and not message.get("bot_id") and message["user"] != workspace.bot_user
             pointed = kind != "mention" and message["ts"] == ts and message.get("user") != workspace.bot_user
             if kind == "mention" and float(message["ts"]) > float(ts):
@@ -98,6 +98,32 @@ class SlackFacts:
         for reply, (_, addressed) in zip(heard, kept, strict=True):
             reply.addressed = addressed
         return list(heard)
+
+    async def _messages(self, workspace: Workspace, session_id: str) -> list[Mapping[str, Any]]:
+        """The messages of a thread, the oldest first; none if it is gone. Raises Unheard, or NotYet.
+
+        Where Slack wants a pause after each page, the next try goes on with the page after that.
+        """
+        channel, thread_ts = thread_of(session_id)
+        found, cursor = self._begun.pop(session_id, ({}, ""))  # by ts: a page may begin with the thread's first message again
+        try:
+            while True:
+                page = await workspace.client.conversations_replies(
+                    channel=channel, ts=thread_ts, limit=200, cursor=cursor or None
+                )
+                found |= {message["ts"]: message for message in page["messages"]}
+                cursor = (page.get("response_metadata") or {}).get("next_cursor", "")
+                if not cursor:
+                    break
+        except SlackApiError as error:
+            if (seconds := pause_of(error)) is not None:
+                self._begun[session_id] = found, cursor
+                raise NotYet(seconds) from None
+            if named(error) in ABSENT:
+                raise Unheard(INVITE) from None
+            if named(error) != "thread_not_found":
+                raise
+        return sorted(found.values(), key=lambda one: float(one["ts"]))
 
     async def _accept(self, team: str, channel: str, thread_ts: str, message: Mapping[str, Any], bot_user: str) -> None:
         """A reply that Slack may have told us of before the call it follows, when there was no session to take it."""
@@ -131,27 +157,6 @@ class SlackFacts:
         """The file by its id and digest; the digest is missing if its bytes are not to be had."""
         async with self._files:
             return await _attachment(workspace, file)
-
-
-async def _messages(workspace: Workspace, channel: str, thread_ts: str) -> list[Mapping[str, Any]]:
-    """The messages of a thread, the oldest first; none if it is gone. Raises Unheard, or NotYet."""
-    found: dict[str, Mapping[str, Any]] = {}  # by ts: a page may begin with the thread's first message again
-    cursor = ""
-    try:
-        while True:
-            page = await workspace.client.conversations_replies(channel=channel, ts=thread_ts, limit=200, cursor=cursor or None)
-            found |= {message["ts"]: message for message in page["messages"]}
-            cursor = (page.get("response_metadata") or {}).get("next_cursor", "")
-            if not cursor:
-                break
-    except SlackApiError as error:
-        if (seconds := pause_of(error)) is not None:
-            raise NotYet(seconds) from None
-        if named(error) in ABSENT:
-            raise Unheard(INVITE) from None
-        if named(error) != "thread_not_found":
-            raise
-    return sorted(found.values(), key=lambda one: float(one["ts"]))
 
 
 def _slacks_own(url: str, api: str) -> bool:

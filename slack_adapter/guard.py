@@ -41,6 +41,17 @@ class _Named(_Shape):
 class _Event(_Shape):
     type: str
     event_ts: Key | None = None
+    user: str | dict[str, Any] | None = None
+    channel: str | dict[str, Any] | None = None
+
+
+class _File(_Shape):
+    id: Key
+    name: str | None = None
+    permalink: str | None = None
+    url_private: str | None = None
+    mimetype: str | None = None
+    size: int | None = None
 
 
 class _Spoken(_Event):
@@ -50,7 +61,7 @@ class _Spoken(_Event):
     text: str | None = None
     thread_ts: Ts | None = None
     deleted_ts: Ts | None = None
-    files: list[dict[str, Any]] | None = None
+    files: list[_File] | None = None
     attachments: list[dict[str, Any]] | None = None
     edited: "_Edit | None" = None
     message: "_Message | None" = None
@@ -90,6 +101,7 @@ class _Reaction(_Event):
 class _Callback(_Shape):
     type: Literal["event_callback"]
     event: _Event
+    authorizations: list[dict[str, Any]] | None = None
 
 
 class _Other(_Shape):

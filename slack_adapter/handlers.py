@@ -24,6 +24,7 @@ from slack_adapter.workspaces import UNANSWERED
 
 FILED = "That ticket is filed already. Say *new* in its thread to start another."
 BEING_FILED = "That ticket is approved already and is being filed, so it cannot be changed any more."
+NO_TITLE = "A ticket needs a title."
 NOT_SAVED = "I could not save this just now, and nothing is lost: press the button again."
 PROMPTS = [
     {"title": "Draft a ticket", "message": "Title: \nProblem: \nAcceptance criteria:\n- "},
@@ -144,8 +145,8 @@ class Handlers:
             return
         for operation in operations:
             _, problems = apply(draft, [operation], {})
-            if problems:
-                await refuse(ack, view, problems[0], operation.field)
+            if problems or (operation.field == "title" and not operation.value):
+                await refuse(ack, view, problems[0] if problems else NO_TITLE, operation.field)
                 return
         if operations:
             said = Reply(text=_in_words(operations), by=body["user"]["id"], edits=operations)

@@ -103,7 +103,12 @@ class Poster:
         options: dict[str, Any] = {"limit": 200, "include_all_metadata": True, "ts": thread_ts}
         options["oldest"] = f"{begun.timestamp() - SKEW:.6f}"
         for _ in range(PAGES):
-            page = await self.call(talk, method, channel, cursor=cursor or None, **options)
+            try:
+                page = await self.call(talk, method, channel, cursor=cursor or None, **options)
+            except SlackApiError as error:
+                if named(error) != "thread_not_found":  # somebody has deleted the message that began it
+                    raise
+                return ""
             for message in page["messages"]:
                 if message.get("metadata", {}).get("event_payload", {}).get("key") == key:
                     return str(message["ts"])
@@ -137,8 +142,12 @@ class Poster:
         except SlackApiError as error:
             if passes(error):
                 raise
-            opened = await talk.workspace.client.conversations_open(users=user)
-            await self.once(talk, effect, text, shown, channel=opened["channel"]["id"], root=True)
+            await self.directly(talk, effect, user, text, shown)
+
+    async def directly(self, talk: Talk, effect: Effect, user: str, text: str, shown: Sequence[Block]) -> None:
+        """Says something to one person in a direct message."""
+        opened = await talk.workspace.client.conversations_open(users=user)
+        await self.once(talk, effect, text, shown, channel=opened["channel"]["id"], root=True)
 
     async def call(self, talk: Talk, method: str, channel: str, *, or_gone: bool = False, **arguments: Any) -> Any:
         """One call; None with `or_gone` if its message is no longer there. Raises NotYet while Slack wants a pause."""

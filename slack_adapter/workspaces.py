@@ -20,6 +20,9 @@ FRESH = 30.0
 UNANSWERED = (SlackApiError, aiohttp.ClientError, TimeoutError, OSError)
 """What a call of Slack's API can end in, other than its answer."""
 
+ABSENT = ("not_in_channel", "channel_not_found", "missing_scope")
+"""What Slack calls it where the app is not in a channel."""
+
 FindToken = Callable[[str], Awaitable[str | None]]
 """The bot's token in a workspace, where the app is installed in several."""
 

@@ -1,8 +1,11 @@
 """Delivery when Slack or the network fails: everything arrives once, or an operator can see why it never will."""
 
 import asyncio
+from typing import Any
 
 import pytest
+from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from persistence.outbox import PostgresOutbox
 from slack_adapter import cards, delivery, posting
@@ -197,6 +200,7 @@ async def test_a_workspace_that_removed_the_app_is_left_alone(ops: Channel, monk
 
     monkeypatch.setattr(Workspaces, "of", gone)
     monkeypatch.setattr(delivery, "PATIENCE", 0)
+    monkeypatch.setattr(delivery, "TRIES", 0)
     outbox = PostgresOutbox(ops.database)
     await outbox.send("k1", "T1:D1ANN:1.2", "D1ANN", {"kind": "say", "text": "hi"})
     await ops.quiet()
@@ -204,3 +208,52 @@ async def test_a_workspace_that_removed_the_app_is_left_alone(ops: Channel, monk
     await asyncio.sleep(2)
     assert len(tried) == before
     assert [one["problem"] for one in await outbox.undelivered()] == ["The app is not installed there."]
+
+
+async def test_who_approved_is_told_directly_where_the_conversation_cannot_be_written_to(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    await ops.quiet()
+    ops.slack.channels["C1OPS"].members.remove(ops.slack.bot_user)
+    for method in ("chat.update", "chat.postMessage"):
+        ops.slack.fail(method, "not_in_channel", times=1)
+    await ops.slack.click("U2BOB", card, "approve_draft")
+    place = ops.slack.im_with("U2BOB", ops.slack.workspaces[0])
+    await ops.until(
+        lambda: "It is filed as LOCAL-1" in words([b for m in ops.slack.channel_messages(place.id) for b in m.blocks]), "news"
+    )
+    await ops.quiet()
+    ops.slack.heal()
+    ops.slack.channels["C1OPS"].members.append(ops.slack.bot_user)
+    await ops.slack.say("U1ANN", "C1OPS", "show", thread_ts=said.ts)
+    await ops.until(lambda: "Filed as" in words(ops.slack.latest(card).blocks), "the card as it stands")
+
+
+async def test_an_answer_at_once_survives_a_hiccup(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    ops.slack.break_http("chat.postEphemeral", times=1)
+    action = {"type": "button", "action_id": "vote", "block_id": "b", "value": "x", "action_ts": "1.2"}
+    await ops.slack.click("U2BOB", card, "approve_draft", actions=[action])
+    await ops.until(lambda: ops.heard("U2BOB"), "an answer")
+
+
+async def test_a_pause_after_each_page_of_a_thread_is_no_new_beginning(ops: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    top = await ops.slack.say("U1ANN", "C1OPS", COMPLETE)
+    for n in range(450):
+        ops.slack.post("C1OPS", text=f"chatter {n}", user="U2BOB", team="T1", thread_ts=top.ts)
+    pages: list[str] = []
+
+    async def grudging(self: AsyncWebClient, **options: Any) -> AsyncSlackResponse:
+        """One page, then a pause."""
+        pages.append(options["cursor"] or "")
+        if len(pages) % 2 == 0:
+            ops.slack.rate_limit("conversations.replies", 1, times=1, channel="C1OPS")
+        return await read(self, **options)
+
+    read = AsyncWebClient.conversations_replies
+    monkeypatch.setattr(AsyncWebClient, "conversations_replies", grudging)
+    await ops.mention("please", thread=top.ts)
+    await ops.card(top.ts, "Export fails")
+    assert len(set(pages)) == 3
+    assert len(pages) <= 7

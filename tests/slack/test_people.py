@@ -85,8 +85,10 @@ async def test_a_user_group_may_and_fails_closed(ops: Channel) -> None:
     await PostgresPlaces(ops.database).write("T1:C1OPS", {"approvers": rule}, "U1ANN")
     said = await ops.mention(COMPLETE)
     card = await ops.card(said.ts)
-    ops.slack.fail("usergroups.users.list", "plan_upgrade_required")
+    ops.slack.break_http("usergroups.users.list", times=1)
     assert "could not be asked" in await refused(ops, "U2BOB", card)
+    ops.slack.fail("usergroups.users.list", "plan_upgrade_required")
+    assert "plan_upgrade_required): mend it with /signoff setup" in await refused(ops, "U2BOB", card)
     assert "@oncall may approve" in await refused(ops, "U1ANN", card)
     await accepted(ops, "U2BOB", card)
 
@@ -188,3 +190,11 @@ async def test_what_somebody_typed_is_given_back_to_nobody_else(ops: Channel) ->
     await ops.slack.click("U2BOB", card, "request_changes", actions=[{**forged, "action_ts": "1.2"}])
     await ops.until(lambda: ops.heard("U2BOB"), "an answer")
     assert ops.slack.views("U2BOB") == []
+
+
+async def test_a_group_that_is_gone_locks_out_nobody_else(ops: Channel) -> None:
+    await PostgresPlaces(ops.database).write("T1:C1OPS", {"approvers": {"groups": ["S9GONE"]}}, "U1ANN")
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    assert "S9GONE (no_such_subteam)" in await refused(ops, "U4ZOE", card)
+    await accepted(ops, "U2BOB", card)

@@ -153,3 +153,15 @@ async def test_nothing_is_looked_up_for_what_nobody_reads(ops: Channel) -> None:
     await ops.slack.say("U5NEW", "C1OPS", "look <@U4ZOE>", thread_ts=said.ts, files=["F1"])
     await ops.quiet()
     assert "U4ZOE" not in [call.arguments.get("user") for call in ops.slack.calls if call.method == "users.info"]
+
+
+async def test_what_the_agent_tells_people_to_say_works_for_anybody(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    await ops.slack.say("U2BOB", "C1OPS", "chatter", thread_ts=said.ts)
+    await ops.slack.say("U2BOB", "C1OPS", "*show*", thread_ts=said.ts)
+    below = await ops.until(lambda: next((one for one in ops.cards(said.ts) if one.ts > card.ts), None), "the card again")
+    await ops.slack.click("U1ANN", below, "approve_draft")
+    await ops.until(lambda: "Filed as" in words(ops.said(said.ts)[-1].blocks), "filed")
+    await ops.slack.say("U2BOB", "C1OPS", "new", thread_ts=said.ts)
+    await ops.until(lambda: "What is the problem" in words(ops.said(said.ts)[-1].blocks), "a question for the next ticket")
