@@ -6,7 +6,7 @@ from typing import Any
 
 from persistence.database import Database
 from tests.slack_sim import Slack
-from tests.slack_sim.world import Message
+from tests.slack_sim.world import Message, View
 
 COMPLETE = "Title: Export fails\nProblem: It answers 500.\nAcceptance criteria:\n- it finishes\n- it is logged"
 
@@ -71,20 +71,25 @@ class Channel:
             lambda: next((one for one in self.cards(thread) if showing in words(one.blocks)), None), f"a card with {showing!r}"
         )
 
-    async def quiet(self) -> None:
+    async def quiet(self, seconds: float = 30) -> None:
         """Waits until nothing more will come of what was accepted."""
         query = """
             SELECT (SELECT count(*) FROM inbox WHERE processed_at IS NULL)
                  + (SELECT count(*) FROM effects WHERE done_at IS NULL)
                  + (SELECT count(*) FROM filings WHERE status IN ('intended', 'sent')) AS left
         """
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(seconds):
             while True:
                 async with self.database.turns.connection() as connection:
                     row = await (await connection.execute(query)).fetchone()
                 if row and not row["left"]:
                     return
                 await asyncio.sleep(0.02)
+
+    async def view(self, user: str) -> View:
+        """The form in front of somebody, once it is open."""
+        await self.until(lambda: self.slack.views(user), "a form")
+        return self.slack.views(user)[-1]
 
     def heard(self, user: str) -> list[str]:
         """What one person alone was told."""

@@ -1,15 +1,17 @@
 """A Slack of our own with people in it, and Signoff connected to it over real HTTP."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any
 
 import pytest
 
 from agent.cli.serve import Server, replica
-from persistence.database import Database
+from persistence.database import Database, open_database
 from slack_adapter.server import EVENTS_PATH, Site
 from tests.slack.channel import Channel
+from tests.slack.replicas import Replica, serve
 from tests.slack_sim import Slack, running_slack
 
 
@@ -57,3 +59,21 @@ async def ops(database: Database, dsn: str, slack: Slack, monkeypatch: pytest.Mo
     async with serving(database, slack, monkeypatch) as url:
         slack.deliver_to(url)
         yield Channel(slack, database, "C1OPS", url, dsn)
+
+
+@pytest.fixture
+async def start(slack: Slack, dsn: str) -> AsyncIterator[Callable[..., Any]]:
+    """Starts replicas, which end with the test."""
+    async with AsyncExitStack() as stack:
+
+        async def starting(*arguments: str, **more: str) -> Replica:
+            return await stack.enter_async_context(serve(slack, dsn, *arguments, **more))
+
+        yield starting
+
+
+@pytest.fixture
+async def looking(dsn: str) -> AsyncIterator[Database]:
+    """The database, for a look at its tables."""
+    async with open_database(dsn) as opened:
+        yield opened

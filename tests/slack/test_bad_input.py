@@ -110,7 +110,7 @@ async def test_a_button_nobody_knows_is_answered(ops: Channel, value: str) -> No
              "block_id": "x", "action_ts": f"{time.time()}"}])  # fmt: skip
         assert answer.status == 200
         if action == "request_changes" and value.startswith("{session}"):
-            assert ops.slack.views("U2BOB")  # the form is of the session, whatever card it was asked for at
+            assert await ops.view("U2BOB")  # the form is of the session, whatever card it was asked for at
         else:
             await ops.until(lambda heard=heard: len(ops.heard("U2BOB")) > heard, f"an answer to {action}")
     assert await ops.count("approvals") == 0

@@ -306,7 +306,7 @@ async def test_forms_do_not_push_a_card_out_of_sight(ops: Channel, monkeypatch: 
     card = first = await ops.card(said.ts)
     for n in range(cards.OUT_OF_SIGHT + 1):
         await ops.slack.click("U2BOB", card, "request_changes")
-        await ops.slack.submit("U2BOB", ops.slack.views("U2BOB")[-1], {"title": f"title {n}"})
+        await ops.slack.submit("U2BOB", await ops.view("U2BOB"), {"title": f"title {n}"})
         card = await ops.card(said.ts, f"title {n}")
     assert card.ts == first.ts
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from slack_sdk.oauth.installation_store import Installation
+from slack_sdk.oauth.installation_store.sqlalchemy import AsyncSQLAlchemyInstallationStore
 
-from agent.cli import doctor
-from agent.cli.doctor import Check, examine
+from agent.cli.doctor import examine
+from agent.cli.doctor import slack as slack_checks
+from agent.cli.doctor.check import Check
 from agent.ports import Event
 from agent.protocol import Reply
 from persistence.database import Database
@@ -137,7 +141,8 @@ def well(slack: Slack, dsn: str, monkeypatch: pytest.MonkeyPatch) -> Slack:
 
 async def _checks(slack: Slack, **options: Any) -> dict[str, Check]:
     checks = await examine(**options)
-    assert [check.check for check in checks] == CHECKS
+    of_several = ["workspaces"] if os.environ.get("SLACK_CLIENT_SECRET") else []
+    assert [check.check for check in checks] == CHECKS + of_several
     for secret in (slack.bot_token, slack.app_token, SIGNING, PASSWORD):
         assert secret not in str(checks)
     for check in checks:
@@ -174,6 +179,23 @@ async def test_no_token_at_all(well: Slack, monkeypatch: pytest.MonkeyPatch) -> 
     checks = await _checks(well)
     assert checks["bot token"].status == checks["scopes"].status == "skipped"
     assert "confidential" not in str(checks)
+
+
+async def test_each_workspace_that_the_app_was_installed_in(
+    well: Slack, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SLACK_BOT_TOKEN")
+    monkeypatch.setenv("SLACK_CLIENT_ID", "1.2")
+    monkeypatch.setenv("SLACK_CLIENT_SECRET", "confidential")
+    assert (await _checks(well))["workspaces"].found == "installed in 0 workspaces"
+    store = AsyncSQLAlchemyInstallationStore(client_id="1.2", engine=database.engine)
+    async with database.engine.begin() as connection:
+        await connection.run_sync(store.metadata.create_all)
+    for team, token in (("T1", well.bot_token), ("T2", "xoxb-removed")):
+        await store.async_save(Installation(team_id=team, user_id="U1", bot_token=token, bot_id="B1", bot_user_id="UB"))
+    wrong = await _wrong(well)
+    assert wrong.found == "1 of 2 workspaces cannot be served"
+    assert wrong.details == ("T2: Slack refuses it (invalid_auth)",)
 
 
 @pytest.mark.parametrize("token", ["xoxb-no-such-token", "xoxb-1-secret\n", "xoxb 1"])
@@ -254,7 +276,7 @@ async def test_slack_is_ill(well: Slack, method: str) -> None:
 
 
 async def test_slack_does_not_answer(well: Slack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "TIMEOUT", 0.2)
+    monkeypatch.setattr(slack_checks, "TIMEOUT", 0.2)
     well.slow("auth.test", 1)
     assert "no answer" in (await _wrong(well)).found
 

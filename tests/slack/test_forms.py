@@ -20,7 +20,7 @@ async def test_request_changes_opens_the_draft_and_saves_what_was_changed(ops: C
     said = await ops.mention(COMPLETE)
     card = await ops.card(said.ts)
     await ops.slack.click("U3GUS", card, "request_changes")
-    view = ops.slack.views("U3GUS")[-1]
+    view = await ops.view("U3GUS")
     assert "it finishes\nit is logged" in str(view.blocks).replace("\\n", "\n")
     answer = await ops.slack.submit("U3GUS", view, {"title": "Export <!channel> fails", "acceptance_criteria": "it is fast"})
     assert answer.ok
@@ -34,7 +34,7 @@ async def test_nothing_changed_is_nothing_said(ops: Channel) -> None:
     said = await ops.mention(COMPLETE)
     card = await ops.card(said.ts)
     await ops.slack.click("U2BOB", card, "request_changes")
-    await ops.slack.submit("U2BOB", ops.slack.views("U2BOB")[-1])
+    await ops.slack.submit("U2BOB", await ops.view("U2BOB"))
     await ops.quiet()
     assert await ops.count("inbox") == 1
 
@@ -43,7 +43,7 @@ async def test_fill_in_the_rest_asks_for_what_is_missing(ops: Channel) -> None:
     said = await ops.mention("Export fails\nIt answers 500.")
     question = await ops.until(lambda: next((m for m in ops.said(said.ts) if "Fill in" in words(m.blocks)), None), "a question")
     await ops.slack.click("U1ANN", question, "fill_in")
-    view = ops.slack.views("U1ANN")[-1]
+    view = await ops.view("U1ANN")
     assert view.blocks[0]["block_id"] == "acceptance_criteria"
     assert "title" not in [block["block_id"] for block in view.blocks]
     await ops.slack.submit("U1ANN", view, {"acceptance_criteria": "it finishes"})
@@ -55,11 +55,11 @@ async def test_two_people_change_the_same_field(ops: Channel) -> None:
     card = await ops.card(said.ts)
     for user in ("U1ANN", "U2BOB"):
         await ops.slack.click(user, card, "request_changes")
-    await ops.slack.submit("U1ANN", ops.slack.views("U1ANN")[-1], {"title": "ann's title", "priority": "high"})
+    await ops.slack.submit("U1ANN", await ops.view("U1ANN"), {"title": "ann's title", "priority": "high"})
     await ops.card(said.ts, "ann's title")
     # bob is told what it says now; his other change, which nobody contests, and his words are kept
-    await ops.slack.submit("U2BOB", ops.slack.views("U2BOB")[-1], {"title": "bob's title", "labels": "export, urgent"})
-    view = ops.slack.views("U2BOB")[-1]
+    await ops.slack.submit("U2BOB", await ops.view("U2BOB"), {"title": "bob's title", "labels": "export, urgent"})
+    view = await ops.view("U2BOB")
     assert "was changed meanwhile. It now says:\nann's title" in words(view.blocks)
     assert await ops.count("inbox") == 2
     await ops.slack.submit("U2BOB", view)
@@ -73,8 +73,8 @@ async def test_changes_of_different_fields_merge(ops: Channel) -> None:
     card = await ops.card(said.ts)
     for user in ("U1ANN", "U2BOB"):
         await ops.slack.click(user, card, "request_changes")
-    await ops.slack.submit("U1ANN", ops.slack.views("U1ANN")[-1], {"title": "ann's title"})
-    await ops.slack.submit("U2BOB", ops.slack.views("U2BOB")[-1], {"priority": "low"})
+    await ops.slack.submit("U1ANN", await ops.view("U1ANN"), {"title": "ann's title"})
+    await ops.slack.submit("U2BOB", await ops.view("U2BOB"), {"priority": "low"})
     shown = words((await ops.card(said.ts, "low")).blocks)
     assert "ann's title" in shown
 
@@ -84,7 +84,7 @@ async def test_a_long_value_is_kept_whole(ops: Channel) -> None:
     said = await ops.mention(f"Title: Long\nProblem: {problem}\nAcceptance criteria: it finishes")
     card = await ops.card(said.ts)
     await ops.slack.click("U2BOB", card, "request_changes")
-    view = ops.slack.views("U2BOB")[-1]
+    view = await ops.view("U2BOB")
     assert "problem" not in [block.get("block_id") for block in view.blocks]
     assert "does not fit into a form" in words(view.blocks)
     await ops.slack.submit("U2BOB", view, {"title": "Longer"})
@@ -99,8 +99,8 @@ async def test_a_form_that_comes_too_late_gives_back_what_was_typed(ops: Channel
     await ops.slack.click("U2BOB", card, "request_changes")
     await ops.slack.click("U1ANN", card, "approve_draft")
     await ops.until(lambda: "Filed as" in words(ops.slack.latest(card).blocks), "filed")
-    await ops.slack.submit("U2BOB", ops.slack.views("U2BOB")[-1], {"title": "my long thoughts"})
-    shown = words(ops.slack.views("U2BOB")[-1].blocks)
+    await ops.slack.submit("U2BOB", await ops.view("U2BOB"), {"title": "my long thoughts"})
+    shown = words((await ops.view("U2BOB")).blocks)
     assert "filed already" in shown
     assert "my long thoughts" in shown
     await ops.slack.click("U2BOB", card, "request_changes")
@@ -119,7 +119,7 @@ async def test_setup_says_where_tickets_go_and_who_may_approve(ops: Channel) -> 
     said = await ops.mention(COMPLETE)
     old = await ops.card(said.ts)
     await ops.slack.command("U1ANN", "C1OPS", "/signoff", "setup")
-    view = ops.slack.views("U1ANN")[-1]
+    view = await ops.view("U1ANN")
     entered = {"project": "PLAT", "labels": "ops", "who": "listed", "people": ["U2BOB"], "options": ["not_requester"]}
     assert (await ops.slack.submit("U1ANN", view, entered)).ok
     card = await ops.card(said.ts, "PLAT")
@@ -138,20 +138,20 @@ async def test_setup_says_where_tickets_go_and_who_may_approve(ops: Channel) -> 
 
 async def test_setup_is_for_who_may_approve(ops: Channel) -> None:
     await ops.slack.command("U3GUS", "C1OPS", "/signoff", "setup")
-    await ops.slack.submit("U3GUS", ops.slack.views("U3GUS")[-1], {"people": ["U3GUS"]})
+    await ops.slack.submit("U3GUS", await ops.view("U3GUS"), {"people": ["U3GUS"]})
     assert ops.slack.deliveries[-1][2].json["response_action"] == "errors"
     assert await ops.count("places") == 0
 
 
 async def test_a_project_that_is_none_is_refused_in_the_form(ops: Channel) -> None:
     await ops.slack.command("U1ANN", "C1OPS", "/signoff", "setup")
-    await ops.slack.submit("U1ANN", ops.slack.views("U1ANN")[-1], {"project": "no such; drop table"})
+    await ops.slack.submit("U1ANN", await ops.view("U1ANN"), {"project": "no such; drop table"})
     assert "letter" in ops.slack.deliveries[-1][2].json["errors"]["project"]
 
 
 async def test_a_direct_messages_card_goes_home_if_who_asked_may_not_approve(ops: Channel) -> None:
     await ops.slack.command("U0ADA", "C1OPS", "/signoff", "setup")
-    await ops.slack.submit("U0ADA", ops.slack.views("U0ADA")[-1], {"who": "listed", "people": ["U2BOB"], "options": ["home"]})
+    await ops.slack.submit("U0ADA", await ops.view("U0ADA"), {"who": "listed", "people": ["U2BOB"], "options": ["home"]})
     ops.slack.add_channel("D1ANN", "", ["U1ANN"], im=True)
     direct = await ops.slack.say("U1ANN", "D1ANN", COMPLETE)
     card = await ops.until(
@@ -180,7 +180,7 @@ async def test_who_comes_a_moment_too_late_gets_the_form_back(ops: Channel) -> N
     late, told = "U2BOB", ops.slack.ephemerals("U2BOB")[-1]
     assert "changed Title just before you" in words(told.blocks)
     await ops.slack.click(late, told, "reopen")
-    view = ops.slack.views(late)[-1]
+    view = await ops.view(late)
     assert "bob's title" in str(view.blocks)
     assert "was changed meanwhile" in words(view.blocks)
     await ops.slack.submit(late, view)
@@ -195,7 +195,7 @@ async def test_a_comment_on_a_filed_ticket_is_made_once(ops: Channel) -> None:
     await ops.quiet()
     await ops.slack.click("U2BOB", ops.slack.latest(card), "comment")
     ops.slack.drop_reply("chat.postMessage")
-    assert (await ops.slack.submit("U2BOB", ops.slack.views("U2BOB")[-1], {"text": "also on Firefox"})).ok
+    assert (await ops.slack.submit("U2BOB", await ops.view("U2BOB"), {"text": "also on Firefox"})).ok
     await ops.until(lambda: "also on Firefox" in words(ops.said(said.ts)[-1].blocks), "said in the thread")
     await ops.quiet()
     assert await ops.count("comments") == 1
@@ -204,7 +204,7 @@ async def test_a_comment_on_a_filed_ticket_is_made_once(ops: Channel) -> None:
 
 async def test_a_private_card_stays_where_it_is_while_slack_cannot_be_asked(ops: Channel) -> None:
     await ops.slack.command("U0ADA", "C1OPS", "/signoff", "setup")
-    await ops.slack.submit("U0ADA", ops.slack.views("U0ADA")[-1], {"options": ["home"]})
+    await ops.slack.submit("U0ADA", await ops.view("U0ADA"), {"options": ["home"]})
     ops.slack.add_channel("D1ANN", "", ["U1ANN"], im=True)
     ops.slack.break_http("users.info", times=2)
     direct = await ops.slack.say("U1ANN", "D1ANN", COMPLETE)
@@ -219,7 +219,7 @@ async def test_the_cards_of_direct_messages_follow_their_home(ops: Channel) -> N
     await direct.card(said.ts, "Create in LOCAL")
     for project, options in (("PLAT", ["home"]), ("CORE", ["home"]), ("CORE", [])):
         await ops.slack.command("U0ADA", "C1OPS", "/signoff", "setup")
-        await ops.slack.submit("U0ADA", ops.slack.views("U0ADA")[-1], {"project": project, "options": options})
+        await ops.slack.submit("U0ADA", await ops.view("U0ADA"), {"project": project, "options": options})
         await direct.card(said.ts, f"Create in {project if options else 'LOCAL'}")
 
 
@@ -227,14 +227,14 @@ async def test_open_cards_follow_the_settings_whoever_changed_them(ops: Channel)
     said = await ops.mention(COMPLETE)
     await ops.card(said.ts)
     await ops.slack.command("U2BOB", "C1OPS", "/signoff", "setup")
-    await ops.slack.submit("U2BOB", ops.slack.views("U2BOB")[-1], {"project": "PLAT"})
+    await ops.slack.submit("U2BOB", await ops.view("U2BOB"), {"project": "PLAT"})
     await ops.card(said.ts, "Create in PLAT")
 
 
 async def test_only_an_admin_settles_where_everybodys_direct_messages_go(ops: Channel) -> None:
     ops.slack.add_channel("C6ZOE", "zoes-den", ["U4ZOE"])
     await ops.slack.command("U4ZOE", "C6ZOE", "/signoff", "setup")
-    answer = await ops.slack.submit("U4ZOE", ops.slack.views("U4ZOE")[-1], {"project": "DEN", "options": ["home"]})
+    answer = await ops.slack.submit("U4ZOE", await ops.view("U4ZOE"), {"project": "DEN", "options": ["home"]})
     assert "Only an admin" in answer.json["errors"]["options"]
     assert await ops.count("places") == 0
 
@@ -242,7 +242,7 @@ async def test_only_an_admin_settles_where_everybodys_direct_messages_go(ops: Ch
 async def test_settings_are_not_kept_when_slack_does_not_say_in_time_who_asks(ops: Channel) -> None:
     await ops.slack.command("U1ANN", "C1OPS", "/signoff", "setup")
     ops.slack.slow("conversations.members", 3.5)
-    answer = await ops.slack.submit("U1ANN", ops.slack.views("U1ANN")[-1], {"project": "PLAT"})
+    answer = await ops.slack.submit("U1ANN", await ops.view("U1ANN"), {"project": "PLAT"})
     assert "press Save again" in answer.body
     assert await ops.count("places") == 0
 
@@ -253,10 +253,10 @@ async def test_a_conflict_keeps_the_files_that_were_taken_off(ops: Channel) -> N
     card = await ops.card(said.ts)
     for user in ("U1ANN", "U2BOB"):
         await ops.slack.click(user, card, "request_changes")
-    await ops.slack.submit("U1ANN", ops.slack.views("U1ANN")[-1], {"title": "ann's title"})
+    await ops.slack.submit("U1ANN", await ops.view("U1ANN"), {"title": "ann's title"})
     await ops.card(said.ts, "ann's title")
-    await ops.slack.submit("U2BOB", ops.slack.views("U2BOB")[-1], {"title": "bob's title", "attachments": []})
-    await ops.slack.submit("U2BOB", ops.slack.views("U2BOB")[-1])
+    await ops.slack.submit("U2BOB", await ops.view("U2BOB"), {"title": "bob's title", "attachments": []})
+    await ops.slack.submit("U2BOB", await ops.view("U2BOB"))
     await ops.card(said.ts, "bob's title")
     [row] = await ops.rows("SELECT convert_from(sealed, 'UTF8') AS sealed FROM previews WHERE status = 'open'")
     assert "screen.png" not in row["sealed"]

@@ -183,7 +183,7 @@ async def test_what_somebody_typed_is_given_back_to_nobody_else(ops: Channel) ->
     said = await ops.mention(COMPLETE)
     card = await ops.card(said.ts)
     await ops.slack.click("U1ANN", card, "request_changes")
-    await ops.slack.submit("U1ANN", ops.slack.views("U1ANN")[-1], {"title": "ann's own words"})
+    await ops.slack.submit("U1ANN", await ops.view("U1ANN"), {"title": "ann's own words"})
     await ops.quiet()
     [row] = await ops.rows("SELECT event_id FROM inbox WHERE event_id LIKE '%view%'")
     forged = {"type": "button", "action_id": "reopen", "value": f"T1:C1OPS:{said.ts}", "block_id": row["event_id"]}

@@ -3,79 +3,16 @@
 import asyncio
 import os
 import re
-import signal
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
 import pytest
 
-from persistence.database import Database, open_database
+from persistence.database import Database
 from tests.slack.channel import COMPLETE, Channel, words
+from tests.slack.replicas import SIGNOFF
 from tests.slack_sim import Slack
-
-SIGNOFF = Path(sys.executable).parent / "signoff"
-
-
-class Replica:
-    """One process, and the address that Slack's requests go to."""
-
-    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
-        self.process, self.url = process, url
-
-    async def kill(self) -> None:
-        """kill -9."""
-        self.process.send_signal(signal.SIGKILL)
-        await self.process.wait()
-
-
-@asynccontextmanager
-async def serve(slack: Slack, dsn: str, *arguments: str, **more: str) -> AsyncIterator[Replica]:
-    """A real `signoff serve`; ends with SIGTERM, and says nothing on standard error."""
-    environment = {
-        **os.environ,
-        "SLACK_API_URL": slack.api_url,
-        "SLACK_BOT_TOKEN": slack.bot_token,
-        "SLACK_SIGNING_SECRET": slack.signing_secret,
-        "DATABASE_URL": dsn,
-        **more,
-    }
-    given = {name: value for name, value in environment.items() if value}
-    process = await asyncio.create_subprocess_exec(
-        SIGNOFF, "serve", *(arguments or ("--port", "0")), env=given, stdout=asyncio.subprocess.PIPE
-    )
-    try:
-        async with asyncio.timeout(60):
-            assert process.stdout
-            line = (await process.stdout.readline()).decode()
-        found = re.search(r"http://[^;]+", line)
-        assert found or "Socket Mode" in line, line
-        yield Replica(process, found[0] if found else "")
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await asyncio.wait_for(process.wait(), 30)
-
-
-@pytest.fixture
-async def start(slack: Slack, dsn: str) -> AsyncIterator[Callable[..., Any]]:
-    """Starts replicas, which end with the test."""
-    async with AsyncExitStack() as stack:
-
-        async def starting(*arguments: str, **more: str) -> Replica:
-            return await stack.enter_async_context(serve(slack, dsn, *arguments, **more))
-
-        yield starting
-
-
-@pytest.fixture
-async def looking(dsn: str) -> AsyncIterator[Database]:
-    """The database, for a look at its tables."""
-    async with open_database(dsn) as opened:
-        yield opened
 
 
 async def test_200_clicks_by_20_people_through_three_replicas(
@@ -133,7 +70,7 @@ async def test_socket_mode(slack: Slack, looking: Database, start: Callable[...,
     await slack.disconnect_all("refresh_requested")
     await ops.until(lambda: slack.connections >= 2, "connected again")
     await slack.click("U2BOB", card, "request_changes")
-    await slack.submit("U2BOB", slack.views("U2BOB")[-1], {"title": "Exports fail"})
+    await slack.submit("U2BOB", await ops.view("U2BOB"), {"title": "Exports fail"})
     card = await ops.card(said.ts, "Exports fail")
     await slack.click("U2BOB", card, "approve_draft")
     await ops.until(lambda: "Filed as" in words(slack.latest(card).blocks), "filed")

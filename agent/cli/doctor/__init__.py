@@ -1,0 +1,80 @@
+"""`signoff doctor`: looks at everything that Signoff in Slack needs, and says what to do about what is wrong.
+
+It changes nothing: it asks Slack who the tokens are, and reads the database without bringing it to the newest schema.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, replace
+from urllib.parse import unquote, urlsplit
+
+from rich.console import Console
+from rich.text import Text
+
+from agent.cli.doctor.check import Check, env
+from agent.cli.doctor.slack import slack_checks
+from agent.cli.doctor.stored import settings_check, stored_checks
+
+SECRETS = ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET", "SLACK_CLIENT_SECRET")
+
+
+def run(*, as_json: bool) -> int:
+    """Prints a line for each check; gives the exit status: 1 if something is wrong."""
+    working = Console(stderr=True)
+    with working.status("looking …") if working.is_terminal else nullcontext():
+        checks = asyncio.run(examine())
+    if as_json:
+        for check in checks:
+            print(json.dumps(asdict(check)))
+    else:
+        _print(checks)
+    return int(any(check.status == "wrong" for check in checks))
+
+
+def _print(checks: list[Check]) -> None:
+    console = Console(highlight=False)
+    shapes = "+x-" if console.options.ascii_only else "✔✘–"
+    signs = dict(zip(("ok", "wrong", "skipped"), zip(shapes, ("green", "bold red", "dim"), strict=True), strict=True))
+    for check in checks:
+        sign, style = signs[check.status]
+        line = Text.assemble((f"{sign} {check.check:<15} ", style), check.found)
+        if check.todo:
+            line.append(f": {check.todo}", style="yellow")
+        console.print(line, soft_wrap=True)
+        for detail in check.details:
+            console.print(Text(f"    {detail}", style="dim"), soft_wrap=True)
+    wrong = sum(check.status == "wrong" for check in checks)
+    console.print(f"{wrong} of {len(checks)} are wrong; docs/slack.md says more." if wrong else "All is well.")
+
+
+async def examine(clock: Callable[[], float] = time.time) -> list[Check]:
+    """Every check, in the order in which things are set up. No text repeats a secret."""
+    checks = [*await slack_checks(clock), settings_check(), *await stored_checks()]
+    return [_without_secrets(check) for check in checks]
+
+
+def _without_secrets(check: Check) -> Check:
+    """Other people's error messages are quoted, and nobody can know what stands in them."""
+
+    def clean(text: str) -> str:
+        for secret in _secrets():
+            text = text.replace(secret, "…")
+        return text
+
+    return replace(check, found=clean(check.found), todo=clean(check.todo), details=tuple(map(clean, check.details)))
+
+
+def _secrets() -> Iterator[str]:
+    for name in SECRETS:
+        if secret := env(name):
+            yield secret
+    try:
+        password = urlsplit(env("DATABASE_URL")).password
+    except ValueError:
+        return
+    if password:
+        yield password
+        yield unquote(password)
