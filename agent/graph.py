@@ -296,11 +296,10 @@ def _settled(state: State, reply: Reply) -> dict[str, Any]:
 def _started(state: State, reply: Reply) -> list[Reply] | None:
     """What the next ticket starts with, if the reply asks for one with *new*: what was kept, and the rest of the reply."""
     word, *rest = reply.text.split(maxsplit=1) or [""]
-    if order_in(reply) == "new":
-        rest = []
-    elif word.lower().rstrip(":.!,") != "new":
+    if order_in(reply) != "new" and word.lower().rstrip(":.!,") != "new":
         return None
-    return [*state.parked, *(reply.model_copy(update={"text": text}) for text in rest)]
+    left = reply.model_copy(update={"text": "".join(rest), "anew": False})
+    return [*state.parked, *([left] if left.text or left.files else [])]
 
 
 def _titled(draft: TicketDraft) -> TicketDraft:

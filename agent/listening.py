@@ -21,16 +21,20 @@ only to answer a question of theirs, in a sentence or two. You cannot preview, a
 
 
 def order_in(reply: Reply) -> Literal["", "show", "new"]:
-    """What a reply asks for with a button, or with a word alone: then it is said to the agent, whoever says it."""
-    word = "" if reply.edits else reply.text.strip(" *_.!\n").lower()
+    """What a reply asks for with a button, or with a word alone."""
+    word = "" if reply.edits else reply.text.strip(" *_\n").lower()
     if reply.anew or word == "new":
         return "new"
     return "show" if reply.show or word == "show" else ""
 
 
 def reads(reply: Reply, requester: str, *, overhears: bool) -> bool:
-    """Whether a reply is read: a listener that cannot tell talk from orders hears who asked, and who speaks to it."""
-    return overhears or reply.addressed or order_in(reply) != "" or reply.settled or bool(reply.amends) or reply.by == requester
+    """Whether a reply is read: a listener that cannot tell talk from orders hears who asked, and who speaks to it.
+
+    *show*, alone in a message, is for the agent whoever says it.
+    """
+    meant = reply.addressed or reply.anew or order_in(reply) == "show"
+    return overhears or meant or reply.settled or bool(reply.amends) or reply.by == requester
 
 
 def request_for(state: State, reply: Reply) -> list[BaseMessage]:

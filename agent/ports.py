@@ -174,8 +174,12 @@ class Unheard(Exception):
     """A reply cannot be heard, now or later; the text tells its author what to do."""
 
 
+class Unreachable(Exception):
+    """The outside does not answer now, and may later."""
+
+
 class NotYet(Exception):
-    """The outside wants a pause of so many seconds before it is asked again; it is no failure, and is not counted as one."""
+    """The outside wants a pause of so many seconds before it is asked again, which is no failure of anybody's."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"asked to wait {seconds:.0f} s")
@@ -186,11 +190,11 @@ class Facts(Protocol):
     """What a turn has to know of the world, asked before it is taken and kept with its event."""
 
     async def hear(self, snapshot: Snapshot, reply: Reply) -> Reply:
-        """The reply in readable words, with the thread and the files that belong to it. Raises Unheard, or NotYet."""
+        """The reply in readable words, with the thread and files that belong to it. Raises Unheard, Unreachable or NotYet."""
         ...
 
     async def may_decide(self, snapshot: Snapshot, decision: Decision) -> Verdict:
-        """The verdict on the person behind a click. What cannot be found out means no."""
+        """The verdict on the person behind a click. What cannot be found out means no. Raises Unreachable or NotYet."""
         ...
 
 

@@ -7,7 +7,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from agent import shows
-from agent.ports import Facts, Filing, LostRace, NotYet, Snapshot, Store, Tracker, TrackerError, Turn, Unheard, Verdict
+from agent.ports import (
+    Facts,
+    Filing,
+    LostRace,
+    NotYet,
+    Snapshot,
+    Store,
+    Tracker,
+    TrackerError,
+    Turn,
+    Unheard,
+    Unreachable,
+    Verdict,
+)
 from agent.protocol import Decision, FilingOutcome, Reply
 from agent.turn import Turns
 
@@ -17,8 +30,11 @@ TRIES = 3
 COMMIT_TRIES = 30
 """The same for a turn that cannot be committed: that is the database's trouble, most of the time, and it passes."""
 
+PAUSE = 1.0
+"""Seconds between two of these tries."""
+
 FACTS_TRIES = 300
-"""The same while the facts cannot be found out: that is the outside's trouble. With growing pauses these are three hours."""
+"""The same while the outside cannot be reached that knows the facts. With growing pauses these are three hours."""
 
 FACTS_PAUSE = 60.0
 """Seconds of the longest of these pauses."""
@@ -51,43 +67,51 @@ class Shell:
         self._store, self._turns, self._tracker, self._facts, self._deliver = store, turns, tracker, facts, deliver
 
     async def wake(self, session_id: str, tries: int) -> None:
-        """Takes the session's events in order until none is left; `tries` is how often this job failed before."""
+        """Takes the session's events in order until none is left; `tries` is how often this job was put off before."""
         while snapshot := await self._store.next(session_id):
             turn = await self._turn(snapshot, tries)
             try:
-                more = await self._store.commit(snapshot, turn)
+                more = await self._commit(snapshot, turn)
             except LostRace:
                 continue  # somebody else's turn stands: look again
-            except Exception:
-                if tries + 1 < COMMIT_TRIES:
-                    raise
-                more = await self._store.commit(snapshot, _kept(snapshot))
             if not more:
                 return
             tries = 0
+
+    async def _commit(self, snapshot: Snapshot, turn: Turn) -> bool:
+        """Commits the turn, or that it failed, if that is what the database has against it."""
+        for _ in range(COMMIT_TRIES):
+            try:
+                return await self._store.commit(snapshot, turn)
+            except LostRace:
+                raise
+            except Exception:
+                log.warning("the turn of %s cannot be committed", snapshot.event.event_id, exc_info=True)
+                await asyncio.sleep(PAUSE)
+        return await self._store.commit(snapshot, _kept(snapshot))
 
     async def _turn(self, snapshot: Snapshot, tries: int) -> Turn:
         """What the event comes to, a failure included. Raises NotYet while the facts cannot be found out."""
         if snapshot.unreadable:
             return _kept(snapshot)
-        try:
-            snapshot, verdict, heard = await self._gather(snapshot)
-        except Unheard as error:
-            told = shows.private(getattr(snapshot.event.answer, "by", ""), str(error))
-            return Turn(outcome="unheard", shows=[told])
-        except NotYet:
-            raise
-        except Exception as error:
-            if tries < FACTS_TRIES:
-                raise NotYet(min(1.0 + tries // 4, FACTS_PAUSE)) from error
-            return _kept(snapshot)
-        for left in reversed(range(TRIES)):
+        for _ in range(TRIES):
             try:
+                known, verdict, heard = await self._gather(snapshot)
                 async with asyncio.timeout(BUDGET):
-                    return replace(await self._turns.take(snapshot, verdict), heard=heard)
+                    return replace(await self._turns.take(known, verdict), heard=heard)
+            except Unheard as error:
+                told = shows.private(getattr(snapshot.event.answer, "by", ""), str(error))
+                return Turn(outcome="unheard", shows=[told])
+            except NotYet:
+                raise
+            except Unreachable as error:
+                if tries >= FACTS_TRIES:
+                    break
+                log.info("%s waits: %s", snapshot.event.event_id, error)
+                raise NotYet(min(1.0 + tries // 4, FACTS_PAUSE)) from error
             except Exception:
                 log.warning("the turn of %s failed", snapshot.event.event_id, exc_info=True)
-                await asyncio.sleep(1.0 if left else 0.0)
+                await asyncio.sleep(PAUSE)
         return _kept(snapshot)
 
     async def _gather(self, snapshot: Snapshot) -> tuple[Snapshot, Verdict, Reply | None]:

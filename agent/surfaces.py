@@ -20,7 +20,7 @@ class Effect(BaseModel):
     origin: str
     body: dict[str, Any]
     attempts: int
-    """How often its delivery was begun before: if ever, it may be there already."""
+    """How often its delivery was begun before, and for what only cards tell how often it failed: it may be there already."""
     at: datetime
     """When it was put on record: nothing of it is older outside."""
 
@@ -60,7 +60,7 @@ class CardView(BaseModel):
     reason: str = ""
     posted: Posted | None = None
     posted_at: datetime | None = None
-    """When its posts were begun."""
+    """When its posts were begun, or those whose place it took."""
     below: int = 0
     """How many messages came after it in its thread."""
     digest: str = ""
@@ -73,11 +73,8 @@ class Standing(BaseModel):
     session_id: str
     state: dict[str, Any] = Field(default_factory=dict)
     pending: Pending | None = None
-    open_hash: str = ""
     posted: Posted | None = None
     """Where its newest card is."""
-    channel: str = ""
-    at: datetime | None = None
 
 
 class Outbox(Protocol):
@@ -136,7 +133,7 @@ class Sessions(Protocol):
         ...
 
     async def waiting_in(self, team: str, channel: str) -> str | None:
-        """The id of the newest session of a channel that waits for somebody."""
+        """The id of the newest session of a channel that waits for somebody, or has yet to begin."""
         ...
 
     async def unsettled(self, team: str) -> list[Standing]:

@@ -17,9 +17,8 @@ WAITING_IN = """
     ORDER BY at DESC LIMIT 1
 """
 STANDING = """
-    SELECT session.session_id, session.state, session.pending, session.at, open.draft_hash AS open_hash, newest.message
+    SELECT session.session_id, session.state, session.pending, newest.message
     FROM sessions session
-    LEFT JOIN previews open ON open.session_id = session.session_id AND open.status = 'open'
     LEFT JOIN LATERAL (
         SELECT message FROM previews WHERE previews.session_id = session.session_id AND message IS NOT NULL
         ORDER BY at DESC LIMIT 1
@@ -61,7 +60,7 @@ class PostgresSessions:
             return await connection.scalar(select(inbox.c.body).where(this))
 
     async def waiting_in(self, team: str, channel: str) -> str | None:
-        """The id of the newest session of a channel that waits for somebody."""
+        """The id of the newest session of a channel that waits for somebody, or has yet to begin."""
         async with self._database.ingest.connection() as driver:
             row = await (await driver.execute(WAITING_IN, [f"{team}:{channel}:"])).fetchone()
         return str(row["session_id"]) if row else None
@@ -84,9 +83,7 @@ class PostgresSessions:
                 session_id=row.session_id,
                 state=row.state or {},
                 pending=Pending.model_validate(row.pending) if row.pending else None,
-                open_hash=row.open_hash or "",
                 posted=Posted.model_validate(row.message) if row.message else None,
-                at=row.at,
             )
             for row in rows
         ]

@@ -69,7 +69,7 @@ READ_WITH = """
     SELECT id, %(session_id)s, seq + n, '', 'reply', %(body)s, clock_timestamp(), clock_timestamp(), 'read before'
     FROM session, unnest(%(ids)s::text[]) WITH ORDINALITY AS read (id, n)
     ON CONFLICT (event_id) DO UPDATE SET processed_at = excluded.processed_at, outcome = excluded.outcome
-    WHERE inbox.processed_at IS NULL
+    WHERE inbox.processed_at IS NULL AND inbox.session_id = excluded.session_id
 """
 CLOSE = "UPDATE previews SET status = %(status)s WHERE preview_id = %(preview_id)s"
 WITHDRAW_REJECTION = """

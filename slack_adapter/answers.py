@@ -53,10 +53,13 @@ async def tell(client: AsyncWebClient, body: Body, text: str, shown: list[Block]
             return
         except UNANSWERED as error:
             log.info("an answer could not be shown in %s: %s", channel or "a direct message", error)
-            if isinstance(error, SlackApiError) and not passes(error):
+            if not isinstance(error, SlackApiError) or passes(error):
+                pause = pause_of(error) if isinstance(error, SlackApiError) else None
+                await asyncio.sleep((pause or 1.0) if left else 0.0)
+            elif channel:
                 channel = None  # it cannot be said there
             else:
-                await asyncio.sleep((isinstance(error, SlackApiError) and pause_of(error)) or 1.0 if left else 0.0)
+                break
     log.warning("%s could not be told: %s", user, text)
 
 

@@ -63,8 +63,10 @@ class _Authorize(AsyncAuthorize):
         self, *, context: AsyncBoltContext, enterprise_id: str | None, team_id: str | None, **_: Any
     ) -> AuthorizeResult | None:
         """None, which is acknowledged and goes no further, where the app is not installed."""
-        try:  # with one token it is that one's workspace, whatever an organisation's payload names
+        try:
             workspace = await self._desk.workspaces.of("" if self._one_workspace else team_id or enterprise_id or "")
+            if self._one_workspace and team_id not in (workspace.team, None) and enterprise_id != (workspace.enterprise or "-"):
+                return None  # an organisation's payload may name another workspace of it
         except NotInstalled:
             return None
         except SlackApiError as error:

@@ -14,6 +14,7 @@ from agent.surfaces import CardView
 from slack_adapter.inbound import button_value
 from slack_adapter.pieces import (
     BLOCK_CHARACTERS,
+    FALLBACK,
     Block,
     bullets,
     button,
@@ -32,9 +33,6 @@ MESSAGE_CHARACTERS = 9_000
 """Characters in the blocks of one message; Slack refused 11,300, and says nowhere how many it takes."""
 
 MESSAGE_BLOCKS = 45
-FALLBACK = 3_900
-"""Characters of the text beside the blocks, which `chat.update` limits to 4,000."""
-
 EVIDENCE = 3
 """Links to what was said that stand on the card itself; the rest is behind a button."""
 
@@ -98,10 +96,10 @@ def build_draft_preview_blocks_with_hash(
 def card_text(card: CardView) -> str:
     """The card in words, for notifications and screen readers: everything on it, as far as Slack takes it."""
     sealed = card.sealed
-    lines = [f"{_state(card)} {escape(sealed['title'])}", _where(card)]
+    stamp = f"Version {card.version}, {card.draft_hash[:SHORT]}"
+    lines = [f"{_state(card)} {escape(sealed['title'])}", f"{_where(card)} · {stamp}"]
     for name, value in _ordered(sealed["fields"]):
         lines.append(f"{escape(label(name))}: {escape('; '.join(_values(value)))}")
-    lines.append(f"Version {card.version}, {card.draft_hash[:SHORT]}")
     return cut("\n".join(lines), FALLBACK)
 
 

@@ -8,6 +8,7 @@ draft became meanwhile.
 import hashlib
 import json
 import logging
+from itertools import takewhile
 from typing import Any
 
 from slack_sdk.errors import SlackApiError
@@ -31,6 +32,17 @@ OUT_OF_SIGHT = 6
 log = logging.getLogger(__name__)
 
 
+def _undecided(card: CardView) -> bool:
+    return card.status != "approved"
+
+
+def _give_up(talk: Talk, error: SlackApiError) -> None:
+    """Raises an error that may pass; one that will not keeps a card as it is."""
+    if passes(error):
+        raise error
+    log.warning("a card of %s cannot be updated: %s", talk.session_id, named(error))
+
+
 class Cards:
     """The cards of sessions, one session at a time."""
 
@@ -39,26 +51,27 @@ class Cards:
 
     async def refresh(self, talk: Talk, effect: Effect) -> float | None:
         """Brings every card of the session to what is true now; gives the seconds to wait if the newest is not settled."""
-        cards = [await self._found(talk, card) for card in await self._outbox.cards(talk.session_id)]
+        cards = await self._outbox.cards(talk.session_id)
         if not cards:
             return None
-        newest, others = cards[0], [card for card in cards[1:] if card.posted and card.posted.ts]
-        before = next((card for card in others if card.status == "superseded"), None)
+        newest = await self._found(talk, cards[0])
+        others = [found for card in cards[1:] if (found := await self._old(talk, card)) and found.posted and found.posted.ts]
+        before = others[0] if others and others[0].status == "superseded" else None
         again = effect.body.get("again") and effect.body.get("preview_id") == newest.preview_id
         moved = f"card:{newest.preview_id}:{effect.id}"
         if newest.posted is None and newest.status != "superseded":
             if before and newest.status == "open" and newest.age < SETTLE:
                 return SETTLE - newest.age
             stands = before.posted if before and await self._fits_there(talk, newest, before) else None
-            called = any(card.status != "approved" and card.version < newest.version for card in others)
+            called = [*takewhile(_undecided, others)]  # for this ticket, with another card
             await self._show(talk, newest, stands, call=not called)
             others = [card for card in others if not (stands and card is before)]
         elif again and newest.status == "open" and newest.posted and newest.below and newest.posted.key != moved:
             await self._move(talk, newest, newest.posted, moved)
-        elif newest.posted:
+        elif newest.posted and (newest.posted.ts or newest.status == "open"):
             await self._show(talk, newest, newest.posted)
         for card in others:
-            await self._show(talk, card, card.posted)
+            await self._old(talk, card, show=True)
         return None
 
     async def refresh_beside(self, talk: Talk, effect: Effect) -> None:
@@ -66,9 +79,18 @@ class Cards:
         try:
             await self.refresh(talk, effect)
         except SlackApiError as error:
-            if passes(error):
-                raise
-            log.warning("a card of %s cannot be updated: %s", talk.session_id, named(error))
+            _give_up(talk, error)
+
+    async def _old(self, talk: Talk, card: CardView, *, show: bool = False) -> CardView | None:
+        """A card that a newer one follows: found, or brought to what is true; None where that will never be possible."""
+        try:
+            if show:
+                await self._show(talk, card, card.posted)
+                return card
+            return await self._found(talk, card)
+        except SlackApiError as error:
+            _give_up(talk, error)
+            return None
 
     async def _found(self, talk: Talk, card: CardView) -> CardView:
         """The card with the messages that were posted for it and never recorded; without a place if none is there."""
@@ -77,8 +99,9 @@ class Cards:
         posted = card.posted.model_copy(deep=True)
         thread_ts = talk.thread_ts if posted.channel == talk.channel else None
         assert card.posted_at
+        there = await self._poster.there(talk, posted.channel, thread_ts, card.posted_at)
         for n in range(len(posted.ts), posted.parts):
-            if not (ts := await self._poster.find(talk, posted.channel, thread_ts, f"{posted.key}:{n}", card.posted_at)):
+            if (ts := there.get(f"{posted.key}:{n}")) is None:
                 break
             posted.ts.append(ts)
         posted.parts = len(posted.ts)
@@ -142,7 +165,8 @@ class Cards:
                 standing = []
         stands = Posted(channel=channel, ts=standing, parts=len(parts), key=f"card:{card.preview_id}")
         await self._post_rest(talk, card, stands, parts, text, call=call)
-        if channel != talk.channel and not card.digest:
+        if channel != talk.channel and not card.digest and stands.ts:
+            await self._outbox.shown(card, stands, "", moved=False)
             await self._say_where(talk, card, stands)
         await self._outbox.shown(card, stands, digest, moved=False)
 
@@ -158,6 +182,7 @@ class Cards:
 
     async def _move(self, talk: Talk, card: CardView, posted: Posted, key: str) -> None:
         """Shows an open card again at the end of its thread; where it stood, its buttons go first."""
+        await self._outbox.shown(card, posted, "", moved=False)  # from here on it does not show the card whole
         [away] = build_draft_preview_blocks_with_hash(card, moved=True)
         *above, last = posted.ts
         await self._poster.update(talk, posted.channel, last, card_text(card), away)
@@ -173,7 +198,7 @@ class Cards:
     async def _say_where(self, talk: Talk, card: CardView, stands: Posted) -> None:
         """Tells the conversation of a card that stands elsewhere."""
         key, where = f"{stands.key}:told", talk.workspace.permalink(stands.channel, stands.ts[-1])
-        if card.posted_at and await self._poster.find(talk, talk.channel, talk.thread_ts, key, card.posted_at):
+        if card.posted_at and key in await self._poster.there(talk, talk.channel, talk.thread_ts, card.posted_at):
             return
         text = f"The card is in <#{stands.channel}>, where others may approve it: {link(where, f'version {card.version}')}."
         await self._poster.post(talk, talk.channel, talk.thread_ts, key, text, [section(text)])

@@ -1,6 +1,7 @@
 """The slash command `/signoff`: help, what waits for somebody, a new ticket, and the settings of a channel."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from slack_bolt.async_app import AsyncApp
@@ -30,11 +31,14 @@ BY_FILE = "This channel is settled in the settings file, so it cannot be changed
 ADMINS = "Only an admin of the workspace can settle where the cards of direct messages go."
 NO_ANSWER = "Slack does not say who you are just now: press Save again."
 
-PATIENCE = 1.5
+ASK_SECONDS = 1.5
 """Seconds that Slack has to say who somebody is, where that is asked before an acknowledgement."""
 
 LISTED = 20
 """Lines of `/signoff status`."""
+
+LOOKED_INTO = 30
+"""Channels of which it is asked whether somebody is in them, those of the newest conversations."""
 
 
 class Commands:
@@ -53,7 +57,7 @@ class Commands:
         word = command_word(body)
         match word:
             case "new":
-                await ack("I start a ticket here." if context.get("taken") else "You asked me that already.")
+                await ack("I start a ticket here.")  # it is durable already
             case "status":
                 await ack(**await self._status(body["user_id"], team(context)))
             case "setup":
@@ -68,11 +72,13 @@ class Commands:
         """What waits for the one who asks, with links."""
         workspace = await self._desk.workspaces.of(team_id)
         waiting = [one for one in await self._desk.sessions.unsettled(workspace.team) if _waits_for(one, user)]
-        others = {_place(one)[0] for one in waiting if one.state.get("requester") != user}
-        readable = await _readable(workspace, others, user)
+        others = [*dict.fromkeys(_place(one)[0] for one in waiting if one.state.get("requester") != user)]
+        readable, unknown = await _readable(workspace, others[:LOOKED_INTO], user)
         mine = [one for one in waiting if one.state.get("requester") == user or _place(one)[0] in readable]
         lines = [_line(workspace, one, user) for one in mine[:LISTED]] + ["• and more."] * (len(mine) > LISTED)
         text = "\n".join(["*This waits for you:*", *lines]) if lines else "Nothing waits for you."
+        if unknown or len(others) > LOOKED_INTO:
+            text += "\nThere may be more: I could not look into every channel just now."
         return {"text": text, "blocks": [section(piece) for piece in pieces(text)]}
 
     async def _setup(self, body: Body, team_id: str, client: AsyncWebClient) -> None:
@@ -115,7 +121,7 @@ class Commands:
         who = Person(person["id"], person.get("team_id") or "")
         rule = (await self._desk.settings.of(team_id, channel)).approvers
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(ASK_SECONDS):
                 user = await workspace.user(who.user)
                 admin = (user.get("is_admin") or user.get("is_owner")) and not approvers.outside(workspace, user, who)
                 if admin or all_direct:
@@ -126,18 +132,18 @@ class Commands:
         return "" if verdict.allowed else f"Only who may approve here, or an admin, may change this: {verdict.why}"
 
 
-async def _readable(workspace: Workspace, channels: set[str], user: str) -> set[str]:
-    """Those of the channels that somebody is in; those that Slack says nothing of in time are left out."""
+async def _readable(workspace: Workspace, channels: Sequence[str], user: str) -> tuple[set[str], bool]:
+    """Those of the channels that somebody is in, and whether there are some of which Slack does not say it in time."""
 
-    async def is_member(channel: str) -> bool:
+    async def is_member(channel: str) -> bool | None:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(ASK_SECONDS):
                 return user in await workspace.members(channel)
         except UNANSWERED:
-            return False
+            return None
 
     found = await asyncio.gather(*(is_member(channel) for channel in channels))
-    return {channel for channel, member in zip(channels, found, strict=True) if member}
+    return {channel for channel, member in zip(channels, found, strict=True) if member}, None in found
 
 
 def _place(standing: Standing) -> tuple[str, str]:

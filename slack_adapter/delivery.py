@@ -18,7 +18,7 @@ from slack_adapter.inbound import thread_of
 from slack_adapter.pieces import Block, pieces, section
 from slack_adapter.posting import Poster, Talk
 from slack_adapter.text import escape
-from slack_adapter.workspaces import UNANSWERED, NotInstalled, Workspaces, named, passes
+from slack_adapter.workspaces import UNANSWERED, NotInstalled, Workspaces, named, passes, pause_of
 
 PATIENCE = 6 * 3600.0
 """Seconds after which a delivery that fails is given up, if it was tried often enough by then."""
@@ -43,6 +43,8 @@ class Delivery:
         """Delivers what is due; gives the seconds after which to look again, None if nothing is left."""
         for effect, absorbed in _merged(await self._outbox.due(session_id)):
             together = (effect, *absorbed)
+            if not _is_of_card(effect.body):
+                await self._outbox.begin(effect)
             try:
                 wait = await self._deliver(effect)
             except Exception as error:
@@ -66,6 +68,9 @@ class Delivery:
         """The seconds after which a delivery is tried again, or why it will never succeed."""
         if isinstance(error, NotYet):
             return float(error.seconds)
+        if isinstance(error, SlackApiError) and (seconds := pause_of(error)) is not None:
+            return seconds
+        log.info("%s could not be delivered yet: %s", effect.key, error)
         said = named(error) if isinstance(error, SlackApiError) else ""
         if said in REVOKED:
             self._workspaces.forget(effect.session_id.partition(":")[0])
@@ -80,7 +85,6 @@ class Delivery:
         talk, body = await self._talk(effect), effect.body
         if _is_of_card(body):
             return await self._cards.refresh(talk, effect)
-        await self._outbox.begin(effect)
         match body["kind"]:
             case "errand":
                 await self._errands.run(talk, effect)
@@ -148,7 +152,7 @@ class Delivery:
 
 def _is_of_card(body: dict[str, Any]) -> bool:
     """Whether only the card tells of it; that is brought up to date as often as it takes, and is no post."""
-    return body["kind"] in ("preview", "marked") or body.get("status") in ("approved", "rejected")
+    return body["kind"] in ("preview", "marked", "settled") or body.get("status") in ("approved", "rejected")
 
 
 def _merged(effects: Sequence[Effect]) -> list[tuple[Effect, list[Effect]]]:

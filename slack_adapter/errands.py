@@ -7,7 +7,7 @@ from slack_sdk.errors import SlackApiError
 
 from agent.ports import Event
 from agent.protocol import Reply
-from agent.surfaces import Effect, Sessions
+from agent.surfaces import Effect, Outbox, Sessions
 from slack_adapter.inbound import session_of, thread_of
 from slack_adapter.pieces import section
 from slack_adapter.posting import Poster, Talk
@@ -26,8 +26,8 @@ NO_MESSAGE = "That message is gone: mention me in the conversation and say what 
 class Errands:
     """Runs errands; each may be run again, and leads to the same events."""
 
-    def __init__(self, poster: Poster, sessions: Sessions, accept: Accept, comment: Comment) -> None:
-        self._poster, self._sessions, self._accept, self._comment = poster, sessions, accept, comment
+    def __init__(self, poster: Poster, outbox: Outbox, sessions: Sessions, accept: Accept, comment: Comment) -> None:
+        self._poster, self._outbox, self._sessions, self._accept, self._comment = poster, outbox, sessions, accept, comment
 
     async def run(self, talk: Talk, effect: Effect) -> None:
         """Does what the effect asks for."""
@@ -63,6 +63,8 @@ class Errands:
                     answer=Reply(by=user, addressed=False, settled=True),
                 )
             )
+            where = thread_of(session_id)[0]  # who may approve stands on the card, and is nothing that the graph knows
+            await self._outbox.send(f"{effect.key}:{session_id}", session_id, where, {"kind": "settled"})
 
     async def _begin(self, talk: Talk, effect: Effect) -> None:
         """A new ticket in a thread of its own, under a message that says whose it is."""

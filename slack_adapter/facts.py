@@ -1,36 +1,43 @@
 """What a turn has to know of Slack before it is taken: what was said in readable words, and whether who clicked may decide."""
 
 import asyncio
-import hashlib
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
-import aiohttp
 from slack_sdk.errors import SlackApiError
 
-from agent.draft import Attachment, clean
 from agent.listening import reads
-from agent.ports import Event, NotYet, Snapshot, Unheard, Verdict
+from agent.ports import Event, NotYet, Snapshot, Unheard, Unreachable, Verdict
 from agent.protocol import Decision, Reply
 from slack_adapter import approvers
 from slack_adapter.approvers import Person
 from slack_adapter.desk import Desk
-from slack_adapter.inbound import read_message, thread_of
+from slack_adapter.files import Files
+from slack_adapter.inbound import SPOKEN, read_message, thread_of
+from slack_adapter.paging import Paging
 from slack_adapter.text import names, readable, said, without_mention
-from slack_adapter.workspaces import ABSENT, UNANSWERED, Workspace, named, pause_of
+from slack_adapter.workspaces import ABSENT, UNANSWERED, NotInstalled, Workspace, named, passes, pause_of
 
 THREAD_MESSAGES = 100
 """Messages of a running thread that are read, the newest."""
 
-FILES = 4
-"""Files that are read at a time."""
-
-FILE_LIMIT = 50_000_000
-"""Bytes of a file that are read for its digest; a larger one is sealed by its id alone."""
-
 INVITE = "I am not in that channel, so I can neither read nor write there: invite me with /invite, then ask again."
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    """Raises Unreachable or NotYet for what may be better later."""
+    try:
+        yield
+    except SlackApiError as error:
+        if (seconds := pause_of(error)) is not None:
+            raise NotYet(seconds) from None
+        if not passes(error):
+            raise
+        raise Unreachable(named(error) or "Slack is ill") from error
+    except (NotInstalled, *UNANSWERED) as error:
+        raise Unreachable(str(error) or type(error).__name__) from error
 
 
 class SlackFacts:
@@ -38,11 +45,14 @@ class SlackFacts:
 
     def __init__(self, desk: Desk, *, overhears: bool) -> None:
         self._desk, self._overhears = desk, overhears
-        self._files = asyncio.Semaphore(FILES)
-        self._begun: dict[str, tuple[dict[str, Mapping[str, Any]], str]] = {}  # session -> messages read, and where to go on
+        self._files, self._paging = Files(), Paging()
 
     async def hear(self, snapshot: Snapshot, reply: Reply) -> Reply:
         """The reply in readable words; when it brings the agent into a thread, with what was said there before."""
+        with _reaching():
+            return await self._hear(snapshot, reply)
+
+    async def _hear(self, snapshot: Snapshot, reply: Reply) -> Reply:
         event = snapshot.event
         if reply.amends:
             return reply
@@ -72,9 +82,9 @@ class SlackFacts:
             text=await readable(without_mention(text, workspace.bot_user), workspace.name),
             by=message.get("user") or "",
             event_id=f"{workspace.team}:{channel}:{ts}",
-            addressed=names(text, workspace.bot_user),
+            addressed=names(message.get("text") or "", workspace.bot_user),
             permalink=workspace.permalink(channel, ts, message.get("thread_ts", "")),
-            files=list(await asyncio.gather(*(self._attachment(workspace, file) for file in files))),
+            files=list(await asyncio.gather(*(self._files.attachment(workspace, file) for file in files))),
         )
 
     async def _thread(self, workspace: Workspace, snapshot: Snapshot, requester: str) -> list[Reply]:
@@ -85,11 +95,12 @@ class SlackFacts:
         read = []
         for message in await self._messages(workspace, event.session_id):
             person = message.get("user") and not message.get("bot_id") and message["user"] != workspace.bot_user
+            person = person and message.get("subtype") in SPOKEN
             pointed = kind != "mention" and message["ts"] == ts and message.get("user") != workspace.bot_user
             if kind == "mention" and float(message["ts"]) > float(ts):
                 await self._accept(team, channel, thread_ts, message, workspace.bot_user)
             elif (person or pointed) and message["ts"] != (ts if kind == "mention" else ""):
-                addressed = bool(pointed) or names(said(message), workspace.bot_user)
+                addressed = bool(pointed) or names(message.get("text") or "", workspace.bot_user)
                 about = Reply(by=message.get("user") or "", addressed=addressed)
                 if reads(about, requester, overhears=self._overhears):
                     read.append((message, addressed))
@@ -100,30 +111,22 @@ class SlackFacts:
         return list(heard)
 
     async def _messages(self, workspace: Workspace, session_id: str) -> list[Mapping[str, Any]]:
-        """The messages of a thread, the oldest first; none if it is gone. Raises Unheard, or NotYet.
-
-        Where Slack wants a pause after each page, the next try goes on with the page after that.
-        """
+        """The messages of a thread, the oldest first; none if it is gone. Raises Unheard."""
         channel, thread_ts = thread_of(session_id)
-        found, cursor = self._begun.pop(session_id, ({}, ""))  # by ts: a page may begin with the thread's first message again
+
+        async def page(cursor: str | None) -> Any:
+            return await workspace.client.conversations_replies(channel=channel, ts=thread_ts, limit=200, cursor=cursor)
+
         try:
-            while True:
-                page = await workspace.client.conversations_replies(
-                    channel=channel, ts=thread_ts, limit=200, cursor=cursor or None
-                )
-                found |= {message["ts"]: message for message in page["messages"]}
-                cursor = (page.get("response_metadata") or {}).get("next_cursor", "")
-                if not cursor:
-                    break
+            found = await self._paging.read(session_id, page, "messages")
         except SlackApiError as error:
-            if (seconds := pause_of(error)) is not None:
-                self._begun[session_id] = found, cursor
-                raise NotYet(seconds) from None
             if named(error) in ABSENT:
                 raise Unheard(INVITE) from None
             if named(error) != "thread_not_found":
                 raise
-        return sorted(found.values(), key=lambda one: float(one["ts"]))
+            return []
+        by_ts = {message["ts"]: message for message in found}  # a page may begin with the thread's first message again
+        return sorted(by_ts.values(), key=lambda one: float(one["ts"]))
 
     async def _accept(self, team: str, channel: str, thread_ts: str, message: Mapping[str, Any], bot_user: str) -> None:
         """A reply that Slack may have told us of before the call it follows, when there was no session to take it."""
@@ -133,6 +136,10 @@ class SlackFacts:
 
     async def may_decide(self, snapshot: Snapshot, decision: Decision) -> Verdict:
         """Whether the policy of the session's channel lets this person approve, or this person may discard."""
+        with _reaching():
+            return await self._may_decide(snapshot, decision)
+
+    async def _may_decide(self, snapshot: Snapshot, decision: Decision) -> Verdict:
         event, settings = snapshot.event, self._desk.settings
         team, channel, _ = event.session_id.split(":")
         workspace, place = await self._desk.workspaces.of(team), await settings.place(team, channel)
@@ -152,44 +159,3 @@ class SlackFacts:
         cards = await self._desk.outbox.cards(snapshot.event.session_id)
         posted = next((card.posted for card in cards if card.preview_id == clicked.preview_id), None)
         return snapshot.event.surface.get("channel") not in ({posted.channel} if posted else places)
-
-    async def _attachment(self, workspace: Workspace, file: Mapping[str, Any]) -> Attachment:
-        """The file by its id and digest; the digest is missing if its bytes are not to be had."""
-        async with self._files:
-            return await _attachment(workspace, file)
-
-
-def _slacks_own(url: str, api: str) -> bool:
-    """Whether Slack itself serves this: the token must not go anywhere else, such as to a linked document's host."""
-    given, ours = urlsplit(url), urlsplit(api)
-    return (given.scheme == "https" and (given.hostname or "").endswith(".slack.com")) or given[:2] == ours[:2]
-
-
-async def _attachment(workspace: Workspace, file: Mapping[str, Any]) -> Attachment:
-    """The file by its id and digest; the digest is missing if its bytes are not to be had."""
-    if not file.get("url_private"):  # of a file from another organisation the event gives the id alone
-        with suppress(*UNANSWERED):
-            file = (await workspace.client.files_info(file=file["id"]))["file"]
-    name, url = clean(str(file.get("name") or ""))[0], str(file.get("permalink") or "")
-    sealed = Attachment(id=file["id"], name=name, url=url)
-    url, size = str(file.get("url_private", "")), file.get("size") or 0
-    if size > FILE_LIMIT or not _slacks_own(url, workspace.client.base_url):
-        return sealed
-    digest = hashlib.sha256()
-    headers = {"Authorization": f"Bearer {workspace.client.token}"}
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http,
-            http.get(url, headers=headers) as got,
-        ):
-            page = got.content_type == "text/html" and file.get("mimetype") != "text/html"
-            if got.status != 200 or page:  # Slack answers with a login page, not with an error
-                return sealed
-            read = 0
-            async for chunk in got.content.iter_chunked(65_536):
-                digest.update(chunk)
-                if (read := read + len(chunk)) > FILE_LIMIT:
-                    return sealed
-    except (aiohttp.ClientError, TimeoutError, OSError):
-        return sealed
-    return sealed.model_copy(update={"sha256": digest.hexdigest()})

@@ -22,7 +22,7 @@ from slack_adapter.inbound import parse_value, thread_of
 from slack_adapter.pieces import plain
 from slack_adapter.workspaces import UNANSWERED
 
-FILED = "That ticket is filed already. Say *new* in its thread to start another."
+FILED = "That ticket is filed already: press *New ticket* on its card to start another."
 BEING_FILED = "That ticket is approved already and is being filed, so it cannot be changed any more."
 NO_TITLE = "A ticket needs a title."
 NOT_SAVED = "I could not save this just now, and nothing is lost: press the button again."
@@ -78,23 +78,31 @@ class Handlers:
         app.event("app_home_opened")(_home_opened)
         app.event(_ANY)(_acknowledge)
 
-    async def _standing(self, body: Body, context: AsyncBoltContext, client: AsyncWebClient) -> Standing | None:
+    async def _standing(
+        self, body: Body, context: AsyncBoltContext, client: AsyncWebClient, *, anywhere: bool = False
+    ) -> Standing | None:
         """Where the session of a button stands, if it was pressed where that is to be seen; else its presser is told.
 
         What a button says is not believed: the form that it opens shows a whole draft.
         """
         value = parse_value(body["actions"][0].get("value"))
-        standing = None
         if value and value.parts[0] == team(context):
             standing = await self._desk.sessions.standing(value.session_id)
-        if standing and _pressed_in(body) in (value.parts[1] if value else "", standing.posted and standing.posted.channel):
-            return standing
+            if standing and (anywhere or _pressed_in(body) in await self._places(value.session_id)):
+                return standing
         await tell(client, body, GONE if value else OLD_BUTTON)
         return None
 
-    async def _draft(self, body: Body, context: AsyncBoltContext, client: AsyncWebClient) -> tuple[str, TicketDraft] | None:
+    async def _places(self, session_id: str) -> set[str]:
+        """The channels where a session is to be seen: its own, and those of its cards."""
+        cards = await self._desk.outbox.cards(session_id)
+        return {thread_of(session_id)[0], *(card.posted.channel for card in cards if card.posted)}
+
+    async def _draft(
+        self, body: Body, context: AsyncBoltContext, client: AsyncWebClient, *, anywhere: bool = False
+    ) -> tuple[str, TicketDraft] | None:
         """The session of a button and its draft, while that can be changed."""
-        if (standing := await self._standing(body, context, client)) is None:
+        if (standing := await self._standing(body, context, client, anywhere=anywhere)) is None:
             return None
         if ended := _ended(standing):
             await tell(client, body, ended)
@@ -112,13 +120,15 @@ class Handlers:
     async def reopen_form(self, ack: AsyncAck, body: Body, context: AsyncBoltContext, client: AsyncWebClient) -> None:
         """The form of somebody who was a moment too late, with what was typed."""
         await ack()
-        if (found := await self._draft(body, context, client)) is None:
-            return
-        session_id, draft = found
-        typed = await self._desk.sessions.answer(session_id, body["actions"][0].get("block_id", ""))
+        value = parse_value(body["actions"][0].get("value"))
+        event_id = body["actions"][0].get("block_id", "")
+        typed = await self._desk.sessions.answer(value.session_id, event_id) if value else None
         if typed is None or typed.get("by") != body["user"]["id"]:
             await tell(client, body, GONE)
             return
+        if (found := await self._draft(body, context, client, anywhere=True)) is None:  # it may stand in a direct message
+            return
+        session_id, draft = found
         edits = [Operation.model_validate(edit) for edit in typed.get("edits", [])]
         contested = [edit.field for edit in edits if edit.over and edit.over != draft.digest(edit.field)]
         await show_form(client, body, forms.edit_form(session_id, draft, typed=edits, contested=contested))

@@ -6,7 +6,7 @@ Nothing is looked up here; what must be found out first is left to the turn (`sl
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from agent.ports import Event
@@ -20,7 +20,7 @@ TICKET = "ticket"
 
 _SESSION = re.compile(r"[TE][A-Z0-9]{1,20}:[A-Z0-9]{1,20}:\d{1,20}\.\d{1,10}")
 _HASH = re.compile(r"[0-9a-f]{64}")
-_SPOKEN = (None, "file_share", "thread_broadcast", "me_message")
+SPOKEN = (None, "file_share", "thread_broadcast", "me_message")
 """The subtypes of messages that are somebody speaking."""
 
 DECISIONS: dict[str, Literal["approve", "reject"]] = {"approve_draft": "approve", "reject_draft": "reject"}
@@ -58,11 +58,12 @@ class Value:
 
     session_id: str
     draft_hash: str = ""
-    parts: tuple[str, str, str] = field(init=False)
 
-    def __post_init__(self) -> None:
+    @property
+    def parts(self) -> tuple[str, str, str]:
+        """The workspace, the channel and the thread of the session."""
         team, channel, ts = self.session_id.split(":")
-        object.__setattr__(self, "parts", (team, channel, ts))
+        return team, channel, ts
 
 
 def button_value(session_id: str, draft_hash: str) -> str:
@@ -125,7 +126,7 @@ def read(body: Body, bot_user: str, team: str) -> Inbound | None:
 
 def _event(team: str, event: Body, bot_user: str) -> Inbound | None:
     match event.get("type"):
-        case "message" | "app_mention" if event.get("subtype") in _SPOKEN:
+        case "message" | "app_mention" if event.get("subtype") in SPOKEN:
             return read_message(team, event, bot_user)
         case "message" if event.get("subtype") in ("message_changed", "message_deleted"):
             return _amendment(team, event, bot_user)
@@ -142,10 +143,10 @@ def _event(team: str, event: Body, bot_user: str) -> Inbound | None:
 def read_message(team: str, event: Body, bot_user: str) -> Inbound | None:
     """What somebody's message comes to; None if it is none of a person's, or not for us."""
     user, channel, ts, text = event.get("user"), event["channel"], event["ts"], said(event)
-    if not user or user == bot_user or event.get("bot_id") or event.get("edited"):
+    if not user or user in (bot_user, "USLACKBOT") or event.get("bot_id") or event.get("edited"):
         return None  # a mention that is added by editing comes as an event of its own
     direct = event.get("channel_type") == "im" or channel.startswith("D")
-    mentioned = names(text, bot_user)
+    mentioned = names(event.get("text") or "", bot_user)  # not in what it passes on
     if not (direct or mentioned or event.get("thread_ts")):
         return None
     key = f"{team}:{channel}:{ts}"

@@ -15,6 +15,9 @@ Block = dict[str, Any]
 BLOCK_CHARACTERS = 2_900
 """Characters of one text in a block; Slack's limit is 3,000."""
 
+FALLBACK = 3_900
+"""Characters of the text beside the blocks, which `chat.update` limits to 4,000."""
+
 
 def mrkdwn(text: str) -> dict[str, Any]:
     """A text object of our own words."""

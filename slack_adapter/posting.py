@@ -15,24 +15,21 @@ from slack_sdk.errors import SlackApiError
 
 from agent.ports import NotYet
 from agent.surfaces import Effect
-from slack_adapter.blocks import FALLBACK
 from slack_adapter.inbound import thread_of
-from slack_adapter.pieces import BLOCK_CHARACTERS, Block, section
+from slack_adapter.paging import Paging
+from slack_adapter.pieces import BLOCK_CHARACTERS, FALLBACK, Block, section
 from slack_adapter.text import cut
 from slack_adapter.workspaces import Workspace, named, passes, pause_of
 
 EVENT_TYPE = "signoff"
 
-PATIENCE = 15
+ANSWER_SECONDS = 15
 """Seconds that Slack has to answer one call."""
 
 SKEW = 300
 """Seconds that Slack's clock and the database's may be apart."""
 
-PAGES = 20
-"""Pages of 200 messages that are read for a key."""
-
-GONE = ("message_not_found", "cant_update_message", "cant_delete_message")
+MISSING = ("message_not_found", "cant_update_message", "cant_delete_message")
 
 
 @dataclass(frozen=True)
@@ -66,6 +63,7 @@ class Poster:
     """Calls of Slack's API that are about messages."""
 
     def __init__(self) -> None:
+        self._paging = Paging()
         self._resting: dict[tuple[str, str], float] = {}  # (method, channel) -> when it may be called again
 
     async def once(
@@ -77,7 +75,7 @@ class Poster:
         """
         channel = channel or talk.channel
         thread_ts = None if root or channel != talk.channel else talk.thread_ts
-        if (begun := since(effect)) and (ts := await self.find(talk, channel, thread_ts, effect.key, begun)):
+        if (begun := since(effect)) and (ts := (await self.there(talk, channel, thread_ts, begun)).get(effect.key)):
             await self.update(talk, channel, ts, text, shown)
             return ts
         return await self.post(talk, channel, thread_ts, effect.key, text, shown)
@@ -97,25 +95,29 @@ class Poster:
         )
         return str(posted["ts"])
 
-    async def find(self, talk: Talk, channel: str, thread_ts: str | None, key: str, begun: datetime) -> str:
-        """The `ts` of the message with this key, if it was posted since then; empty if there is none."""
-        cursor, method = "", "conversations_replies" if thread_ts else "conversations_history"
-        options: dict[str, Any] = {"limit": 200, "include_all_metadata": True, "ts": thread_ts}
-        options["oldest"] = f"{begun.timestamp() - SKEW:.6f}"
-        for _ in range(PAGES):
-            try:
-                page = await self.call(talk, method, channel, cursor=cursor or None, **options)
-            except SlackApiError as error:
-                if named(error) != "thread_not_found":  # somebody has deleted the message that began it
-                    raise
-                return ""
-            for message in page["messages"]:
-                if message.get("metadata", {}).get("event_payload", {}).get("key") == key:
-                    return str(message["ts"])
-            cursor = (page.get("response_metadata") or {}).get("next_cursor", "")
-            if not cursor:
-                break
-        return ""
+    async def there(self, talk: Talk, channel: str, thread_ts: str | None, begun: datetime) -> dict[str, str]:
+        """Our messages that were posted since then: key -> `ts`."""
+        method = "conversations_replies" if thread_ts else "conversations_history"
+        oldest = f"{begun.timestamp() - SKEW:.6f}"
+        options: dict[str, Any] = {"limit": 200, "include_all_metadata": True, "ts": thread_ts, "oldest": oldest}
+
+        async def page(cursor: str | None) -> Any:
+            return await self.call(talk, method, channel, cursor=cursor, **options)
+
+        try:
+            messages = await self._paging.read((talk.workspace.team, channel, thread_ts, oldest), page, "messages")
+        except SlackApiError as error:
+            if named(error) != "thread_not_found":  # somebody has deleted the message that began it
+                raise
+            return {}
+        us = talk.workspace
+        ours = [one for one in messages if one.get("bot_id") == us.bot_id or one.get("user") == us.bot_user]
+        marked = [(one.get("metadata") or {}, one["ts"]) for one in ours]
+        return {
+            str(metadata["event_payload"].get("key")): str(ts)
+            for metadata, ts in marked
+            if metadata.get("event_type") == EVENT_TYPE and "event_payload" in metadata
+        }
 
     async def update(self, talk: Talk, channel: str, ts: str, text: str, shown: Sequence[Block]) -> bool:
         """Makes a message show this; False if it is no longer there."""
@@ -155,12 +157,12 @@ class Poster:
             raise NotYet(left)
         given = {name: value for name, value in arguments.items() if value is not None}
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(ANSWER_SECONDS):
                 return await getattr(talk.workspace.client, method)(channel=channel, **given)
         except SlackApiError as error:
             if (pause := pause_of(error)) is not None:
                 self._resting[method, channel] = time.monotonic() + pause
                 raise NotYet(pause) from None
-            if or_gone and named(error) in GONE:
+            if or_gone and named(error) in MISSING:
                 return None
             raise

@@ -17,10 +17,13 @@ FRESH = 30.0
 """Seconds for which it is believed who somebody is and who is in a channel: what decides about a click."""
 
 
+CACHED = 20_000
+"""People, channels and groups of a workspace that are remembered."""
+
 UNANSWERED = (SlackApiError, aiohttp.ClientError, TimeoutError, OSError)
 """What a call of Slack's API can end in, other than its answer."""
 
-ABSENT = ("not_in_channel", "channel_not_found", "missing_scope")
+ABSENT = ("not_in_channel", "channel_not_found")
 """What Slack calls it where the app is not in a channel."""
 
 FindToken = Callable[[str], Awaitable[str | None]]
@@ -156,6 +159,8 @@ class Workspace:
         if time.monotonic() - at >= ttl:
             value = await ask()
             self._cache[kind, key] = time.monotonic(), value
+            while len(self._cache) > CACHED:
+                del self._cache[next(iter(self._cache))]
         return value
 
 

@@ -109,7 +109,7 @@ async def replica(database: Database, secret: str) -> AsyncIterator[tuple[AsyncA
             await workspaces.of("")  # asks Slack who we are, so that the first request need not
         poster = Poster()
         cards = Cards(desk.settings, desk.outbox, poster)
-        errands = Errands(poster, desk.sessions, desk.accept, wiring.tracker(database).comment)
+        errands = Errands(poster, desk.outbox, desk.sessions, desk.accept, wiring.tracker(database).comment)
         delivery = Delivery(desk.workspaces, desk.outbox, poster, cards, errands)
         listener = await asyncio.to_thread(wiring.listener)
         facts = SlackFacts(desk, overhears=listener.overhears)

@@ -335,3 +335,32 @@ async def test_a_put_away_card_that_somebody_deleted_stays_deleted(ops: Channel)
     await ops.card(said.ts)
     await ops.quiet()
     assert not [one for one in ops.said(said.ts) if "Discarded" in words(one.blocks)]
+
+
+LONG = "Acceptance criteria:\n" + "\n".join(f"- criterion {n} " + "word " * 50 for n in range(60))
+
+
+@pytest.mark.parametrize("decide", ["reject_draft", "approve_draft"])
+async def test_a_new_card_stands_below_a_decided_one(ops: Channel, monkeypatch: pytest.MonkeyPatch, decide: str) -> None:
+    monkeypatch.setattr(cards, "SETTLE", 0)
+    said = await ops.mention(COMPLETE)
+    first = await ops.card(said.ts)
+    await ops.mention(LONG, thread=said.ts)  # too long for the first one's place, which is put away
+    await ops.quiet()
+    [second] = ops.cards(said.ts)
+    assert second.ts > first.ts
+    await ops.slack.click("U2BOB", second, decide)
+    await ops.quiet()
+    await ops.mention(f"new {COMPLETE}\nPriority: high", thread=said.ts)
+    assert (await ops.card(said.ts, "high")).ts > second.ts
+
+
+async def test_a_decided_card_that_somebody_deleted_stays_deleted(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    await ops.quiet()
+    ops.slack.remove(ops.slack.latest(card))
+    await ops.slack.click("U2BOB", card, "approve_draft")
+    await ops.until(lambda: "Filed as" in words(ops.said(said.ts)[-1].blocks), "filed")
+    await ops.quiet()
+    assert not [one for one in ops.said(said.ts) if "Approved by" in words(one.blocks)]

@@ -200,7 +200,7 @@ async def test_a_workspace_that_removed_the_app_is_left_alone(ops: Channel, monk
 
     monkeypatch.setattr(Workspaces, "of", gone)
     monkeypatch.setattr(delivery, "PATIENCE", 0)
-    monkeypatch.setattr(delivery, "TRIES", 0)
+    monkeypatch.setattr(delivery, "TRIES", 1)
     outbox = PostgresOutbox(ops.database)
     await outbox.send("k1", "T1:D1ANN:1.2", "D1ANN", {"kind": "say", "text": "hi"})
     await ops.quiet()

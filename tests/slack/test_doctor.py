@@ -192,7 +192,9 @@ async def test_each_workspace_that_the_app_was_installed_in(
     async with database.engine.begin() as connection:
         await connection.run_sync(store.metadata.create_all)
     for team, token in (("T1", well.bot_token), ("T2", "xoxb-removed")):
-        await store.async_save(Installation(team_id=team, user_id="U1", bot_token=token, bot_id="B1", bot_user_id="UB"))
+        await store.async_save(
+            Installation(app_id="A1", team_id=team, user_id="U1", bot_token=token, bot_id="B1", bot_user_id="UB")
+        )
     wrong = await _wrong(well)
     assert wrong.found == "1 of 2 workspaces cannot be served"
     assert wrong.details == ("T2: Slack refuses it (invalid_auth)",)

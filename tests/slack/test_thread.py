@@ -1,7 +1,12 @@
 """From a mention to a filed ticket: what is heard in a thread, and when Signoff speaks."""
 
 import re
+from typing import Any
 
+import pytest
+
+from agent import shell
+from slack_adapter import facts
 from tests.slack.channel import COMPLETE, Channel, buttons, words
 
 PROBLEM = "Export fails for everybody\nIt answers 500."
@@ -163,5 +168,41 @@ async def test_what_the_agent_tells_people_to_say_works_for_anybody(ops: Channel
     below = await ops.until(lambda: next((one for one in ops.cards(said.ts) if one.ts > card.ts), None), "the card again")
     await ops.slack.click("U1ANN", below, "approve_draft")
     await ops.until(lambda: "Filed as" in words(ops.said(said.ts)[-1].blocks), "filed")
-    await ops.slack.say("U2BOB", "C1OPS", "new", thread_ts=said.ts)
+    await ops.mention("new", by="U2BOB", thread=said.ts)
     await ops.until(lambda: "What is the problem" in words(ops.said(said.ts)[-1].blocks), "a question for the next ticket")
+
+
+async def test_a_message_that_passes_a_mention_on_is_no_call(ops: Channel) -> None:
+    message = ops.slack.post("C1OPS", text="", user="U2BOB", team="T1")
+    passed = {"attachments": [{"is_share": True, "text": f"<@{ops.slack.bot_user}> {COMPLETE}", "fallback": "a message"}]}
+    await ops.slack.deliver_event(ops.slack.workspaces[0], ops.slack.posted_event(message) | passed)
+    await ops.quiet()
+    assert await ops.count("inbox") == 0
+
+
+async def test_the_thread_of_a_filed_ticket_stays_its_requesters(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    await ops.slack.click("U1ANN", await ops.card(said.ts), "approve_draft")
+    await ops.until(lambda: "Filed as" in words(ops.said(said.ts)[-1].blocks), "filed")
+    await ops.slack.say("U2BOB", "C1OPS", "New", thread_ts=said.ts)  # an answer to somebody
+    await ops.slack.say("U1ANN", "C1OPS", f"new {COMPLETE}\nPriority: high", thread_ts=said.ts)
+    assert "asked for by <@U1ANN>" in words((await ops.card(said.ts, "high")).blocks)
+
+
+async def test_what_goes_wrong_with_one_message_holds_up_no_click(ops: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+    await ops.quiet()
+    real = facts.readable
+
+    async def buggy(text: str, lookup: Any) -> str:
+        if "poison" in text:
+            raise KeyError("a bug")
+        return await real(text, lookup)
+
+    monkeypatch.setattr(facts, "readable", buggy)
+    monkeypatch.setattr(shell, "PAUSE", 0.01)
+    await ops.slack.say("U1ANN", "C1OPS", "poison", thread_ts=said.ts)
+    await ops.slack.click("U2BOB", card, "approve_draft")
+    await ops.until(lambda: "Filed as" in words(ops.slack.latest(card).blocks), "filed")
+    assert [one for one in ops.said(said.ts) if "could not process that message" in words(one.blocks)]

@@ -1,0 +1,74 @@
+"""Files of a conversation, named by their ids and by the digest of their bytes, which are read for that and not kept."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from agent.draft import Attachment, clean
+from slack_adapter.workspaces import UNANSWERED, Workspace
+
+AT_A_TIME = 4
+SECONDS = 60.0
+"""For so long an event waits for the digests of its files; those that take longer are sealed by their ids alone."""
+
+FILE_LIMIT = 50_000_000
+"""Bytes of a file that are read for its digest; a larger one is sealed by its id alone."""
+
+
+class Files:
+    """Reads files, some at a time."""
+
+    def __init__(self) -> None:
+        self._some = asyncio.Semaphore(AT_A_TIME)
+
+    async def attachment(self, workspace: Workspace, file: Mapping[str, Any]) -> Attachment:
+        """The file by its id and digest; the digest is missing if its bytes are not to be had."""
+        try:
+            async with asyncio.timeout(SECONDS), self._some:
+                return await _sealed(workspace, file)
+        except TimeoutError:
+            return _named(file)
+
+
+def _named(file: Mapping[str, Any]) -> Attachment:
+    name, url = clean(str(file.get("name") or ""))[0], str(file.get("permalink") or "")
+    return Attachment(id=file["id"], name=name, url=url)
+
+
+def _slacks_own(url: str, api: str) -> bool:
+    """Whether Slack itself serves this: the token must not go anywhere else, such as to a linked document's host."""
+    given, ours = urlsplit(url), urlsplit(api)
+    return (given.scheme == "https" and (given.hostname or "").endswith(".slack.com")) or given[:2] == ours[:2]
+
+
+async def _sealed(workspace: Workspace, file: Mapping[str, Any]) -> Attachment:
+    if not file.get("url_private"):  # of a file from another organisation the event gives the id alone
+        with suppress(*UNANSWERED):
+            file = (await workspace.client.files_info(file=file["id"]))["file"]
+    sealed = _named(file)
+    url, size = str(file.get("url_private", "")), file.get("size") or 0
+    if size > FILE_LIMIT or not _slacks_own(url, workspace.client.base_url):
+        return sealed
+    digest = hashlib.sha256()
+    headers = {"Authorization": f"Bearer {workspace.client.token}"}
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http,
+            http.get(url, headers=headers) as got,
+        ):
+            page = got.content_type == "text/html" and file.get("mimetype") != "text/html"
+            if got.status != 200 or page:  # Slack answers with a login page, not with an error
+                return sealed
+            read = 0
+            async for chunk in got.content.iter_chunked(65_536):
+                digest.update(chunk)
+                if (read := read + len(chunk)) > FILE_LIMIT:
+                    return sealed
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return sealed
+    return sealed.model_copy(update={"sha256": digest.hexdigest()})
