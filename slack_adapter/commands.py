@@ -12,12 +12,13 @@ from slack_sdk.web.async_client import AsyncWebClient
 from agent.protocol import AskRequest, PreviewRequest, from_hitl
 from agent.sealing import SHORT
 from agent.surfaces import Standing
-from slack_adapter import approvers, forms
+from slack_adapter import approvers
 from slack_adapter.answers import OLD_FORM, Body, refuse, show_form, submission, team, tell
 from slack_adapter.approvers import Person
 from slack_adapter.desk import Desk
 from slack_adapter.inbound import command_word, errand_session, thread_of
 from slack_adapter.pieces import pieces, section
+from slack_adapter.setup_form import SETUP, read_setup, setup_form
 from slack_adapter.text import escape, link
 from slack_adapter.workspaces import UNANSWERED, Workspace
 
@@ -50,7 +51,7 @@ class Commands:
     def register(self, app: AsyncApp) -> None:
         """Tells the app which listener answers what."""
         app.command("/signoff")(self.command)
-        app.view(forms.SETUP)(self.save_setup)
+        app.view(SETUP)(self.save_setup)
 
     async def command(self, ack: AsyncAck, body: Body, context: AsyncBoltContext, client: AsyncWebClient) -> None:
         """`/signoff`, with help, status, new or setup."""
@@ -89,12 +90,12 @@ class Commands:
             return
         settings = self._desk.settings
         setting, home = await settings.of(team_id, channel), await settings.home(team_id) == channel
-        await show_form(client, acted, forms.setup_form(team_id, channel, setting, self._desk.trackers, home=home))
+        await show_form(client, acted, setup_form(team_id, channel, setting, self._desk.trackers, home=home))
 
     async def save_setup(self, ack: AsyncAck, body: Body, context: AsyncBoltContext, view: Body) -> None:
         """Keeps what was settled, if its author may, and has the open cards that it is about follow it."""
         try:
-            team_id, channel, setting, home, wrong = forms.read_setup(view)
+            team_id, channel, setting, home, wrong = read_setup(view)
             if team_id != team(context):
                 raise ValueError("of another workspace")
         except ValueError:

@@ -1,19 +1,16 @@
-"""The forms: a draft as a modal and back, and the settings of a channel.
+"""The forms that people fill in about a ticket: its draft as a modal and back, and a comment.
 
-A form remembers a digest of every value it was opened with. When it comes back, only what its author changed is taken; what
-somebody else changed meanwhile is shown, and nothing is overwritten.
+A draft's form remembers a digest of every value it was opened with. When it comes back, only what its author changed is
+taken; what somebody else changed meanwhile is shown, and nothing is overwritten.
 """
 
 import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from pydantic import ValidationError
-
 from agent.draft import CUSTOM, ISSUE_TYPES, LISTS, TITLE_LIMIT, Operation, TicketDraft
 from slack_adapter.blocks import TYPES, label
 from slack_adapter.pieces import Block, context, plain, section
-from slack_adapter.settings import Approvers, ChannelSetting
 from slack_adapter.text import cut, escape
 
 INPUT_LIMIT = 3_000
@@ -23,7 +20,7 @@ KEPT_LIMIT = 3_000
 """Characters that a view can carry along."""
 
 VIEW_BLOCKS = 100
-EDIT, SETUP, COMMENT = "edit_form", "setup_form", "comment_form"
+EDIT, COMMENT = "edit_form", "comment_form"
 FORM_FIELDS = (
     "title", "issue_type", "problem", "acceptance_criteria", "proposed_solution", "constraints", "dependencies", "risks",
     "open_questions", "priority", "labels", "assignee", "epic_id",
@@ -63,7 +60,7 @@ def fits(draft: TicketDraft, field: str) -> bool:
     text = as_text(draft, field)
     if len(text) > INPUT_LIMIT:
         return False
-    items = _items(field, text)
+    items = items_of(field, text)
     if field == "constraints":
         return len(items) == len(draft.constraints)
     if field in LISTS:
@@ -71,7 +68,8 @@ def fits(draft: TicketDraft, field: str) -> bool:
     return field not in ONE_LINE or "\n" not in text
 
 
-def _items(field: str, text: str) -> list[str]:
+def items_of(field: str, text: str) -> list[str]:
+    """The values that an input's text stands for."""
     if field == "labels":
         return [item.strip() for item in text.replace("\n", ",").split(",") if item.strip()]
     if field in LISTS:
@@ -178,7 +176,7 @@ class Edited:
             kept = json.loads(view["private_metadata"])
             self.session_id, self._base, self._contested = str(kept["s"]), dict(kept["b"]), list(kept.get("c", []))
             self._blocks = {block["block_id"]: block for block in view["blocks"] if block.get("type") == "input"}
-            self._values = {field: _value(state) for field, state in _states(view) if field in self._blocks}
+            self._values = {field: value_of(state) for field, state in states(view) if field in self._blocks}
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("no form of this version") from error
 
@@ -192,11 +190,11 @@ class Edited:
                 if gone := [key for key in shown if key not in entered]:
                     changed.append(Operation(op="remove", field=field, value=gone))
                 continue
-            if field not in self._base or not isinstance(entered, str) or _items(field, entered) == self._opened(field):
+            if field not in self._base or not isinstance(entered, str) or items_of(field, entered) == self._opened(field):
                 continue
-            if _items(field, entered) == _items(field, as_text(draft, field)):
+            if items_of(field, entered) == items_of(field, as_text(draft, field)):
                 continue
-            mine = Operation(field=field, value=_items(field, entered), over=self._base[field])
+            mine = Operation(field=field, value=items_of(field, entered), over=self._base[field])
             (changed if draft.digest(field) == self._base[field] else conflicts).append(mine)
         return changed, conflicts
 
@@ -206,15 +204,16 @@ class Edited:
             return None
         element = self._blocks[field]["element"]
         before = element.get("initial_value") or (element.get("initial_option") or {}).get("value") or ""
-        return _items(field, str(before))
+        return items_of(field, str(before))
 
 
-def _states(view: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+def states(view: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """What a form that came back holds: each input's block id, and its state."""
     values = view["state"]["values"]
     return [(field, next(iter(actions.values()), {})) for field, actions in values.items()]
 
 
-def _value(state: Mapping[str, Any]) -> Any:
+def value_of(state: Mapping[str, Any]) -> Any:
     """What an input of any kind holds: a text, or a list of texts."""
     match state["type"]:
         case "static_select" | "radio_buttons":
@@ -247,111 +246,9 @@ def read_comment(view: Mapping[str, Any]) -> tuple[str, str, str]:
     """The session, the ticket's key, and the comment. Raises ValueError if it is no form of this version."""
     try:
         kept = json.loads(view["private_metadata"])
-        text = str(_value(dict(_states(view))["text"]))
+        text = str(value_of(dict(states(view))["text"]))
         if not text.strip():
             raise ValueError("an empty comment")
         return str(kept["s"]), str(kept["k"]), text
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("no form of this version") from error
-
-
-# --- Settings ----------------------------------------------------------------------------------------------------------
-
-WHO = {
-    "members": "Full members of this channel",
-    "workspace": "Every full member of the workspace",
-    "listed": "Only the people and groups named below",
-}
-OPEN_TO = {"everyone": "More people than this channel", "channel": "Nobody who cannot read this channel"}
-
-
-def setup_form(team: str, channel: str, setting: ChannelSetting, trackers: Sequence[str], *, home: bool) -> View:
-    """What is settled for a channel, as a modal."""
-    rule = setting.approvers
-    chosen = {"type": setting.issue_type or "none"}
-    kinds = {"none": "As the conversation says", **TYPES}
-    blocks = [
-        _choice("tracker", "Tracker", {name: name.capitalize() for name in trackers}, setting.tracker),
-        _line("project", "Project", setting.project, hint="Its key, such as OPS. Open cards follow, and ask anew."),
-        _choice("issue_type", "Type", kinds, chosen["type"]),
-        _line("labels", "Labels", ", ".join(setting.labels), hint="Separated by commas.", optional=True),
-        _line("assignee", "Assignee", setting.assignee, optional=True),
-        _choice("open_to", "Who can read that project", OPEN_TO, setting.open_to),
-        _choice("who", "Who may approve", WHO, rule.who),
-        {
-            "type": "input",
-            "block_id": "people",
-            "optional": True,
-            "label": plain("These people, too (also guests)"),
-            "element": {"type": "multi_users_select", "action_id": "value"}
-            | ({"initial_users": rule.people} if rule.people else {}),
-        },
-        _line("groups", "These user groups, too", ", ".join(rule.groups), hint="Their ids, such as S0123ABC.", optional=True),
-        _ticks({
-            "not_requester": ("Somebody else than who asked has to approve", rule.not_requester),
-            "home": ("Cards of direct messages come here if who asked may not approve", home),
-        }),
-    ]  # fmt: skip
-    return {
-        "type": "modal",
-        "callback_id": SETUP,
-        "title": plain("Signoff here"),
-        "submit": plain("Save"),
-        "close": plain("Cancel"),
-        "private_metadata": json.dumps({"t": team, "c": channel}),
-        "blocks": blocks,
-    }
-
-
-def read_setup(view: Mapping[str, Any]) -> tuple[str, str, ChannelSetting, bool, dict[str, str]]:
-    """The team, the channel, what was entered, whether it is home to direct messages, and what is wrong, by block.
-
-    Raises ValueError if it is no form of this version.
-    """
-    try:
-        kept = json.loads(view["private_metadata"])
-        team, channel = str(kept["t"]), str(kept["c"])
-        entered = {field: _value(state) for field, state in _states(view)}
-        ticked = entered["options"]
-        rule = Approvers(
-            who=entered["who"],
-            people=entered["people"],
-            groups=_items("labels", entered["groups"]),
-            not_requester="not_requester" in ticked,
-        )
-        given = {name: entered[name] for name in ("tracker", "project", "assignee", "open_to")}
-        given["issue_type"] = "" if entered["issue_type"] == "none" else entered["issue_type"]
-        given["labels"] = _items("labels", entered["labels"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError("no form of this version") from error
-    try:
-        return team, channel, ChannelSetting.model_validate({**given, "approvers": rule}), "home" in ticked, {}
-    except ValidationError as error:
-        if any(one["loc"][0] != "project" for one in error.errors()):
-            raise ValueError("no form of this version") from error
-        wrong = {"project": "A project's key begins with a letter and has letters, digits and . _ / - only."}
-        return team, channel, ChannelSetting(), False, wrong
-
-
-def _line(field: str, name: str, value: str, hint: str = "", *, optional: bool = False) -> Block:
-    element: dict[str, Any] = {"type": "plain_text_input", "action_id": "value", "max_length": INPUT_LIMIT}
-    if value:
-        element["initial_value"] = value
-    block: Block = {"type": "input", "block_id": field, "label": plain(name), "element": element, "optional": optional}
-    return block | ({"hint": plain(hint)} if hint else {})
-
-
-def _choice(field: str, name: str, choices: Mapping[str, str], chosen: str) -> Block:
-    options = [{"text": plain(text), "value": value} for value, text in choices.items()]
-    initial = next((one for one in options if one["value"] == chosen), options[0])
-    element = {"type": "static_select", "action_id": "value", "options": options, "initial_option": initial}
-    return {"type": "input", "block_id": field, "label": plain(name), "element": element}
-
-
-def _ticks(choices: Mapping[str, tuple[str, bool]]) -> Block:
-    options = {value: {"text": plain(text), "value": value} for value, (text, _) in choices.items()}
-    ticked = [options[value] for value, (_, on) in choices.items() if on]
-    element: dict[str, Any] = {"type": "checkboxes", "action_id": "value", "options": list(options.values())}
-    if ticked:
-        element["initial_options"] = ticked
-    return {"type": "input", "block_id": "options", "label": plain("Besides"), "element": element, "optional": True}

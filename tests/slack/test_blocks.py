@@ -12,6 +12,7 @@ from agent.surfaces import CardView
 from skills.trackers.local import LocalRenderer
 from slack_adapter import blocks, forms
 from slack_adapter.settings import Approvers, ChannelSetting
+from slack_adapter.setup_form import setup_form
 from tests.block_kit import problems
 from tests.slack.channel import buttons
 
@@ -113,7 +114,7 @@ def test_a_form_carries_along_no_more_than_slack_takes() -> None:
 @given(st.lists(words_, max_size=3), st.sampled_from(["members", "workspace", "listed"]), st.booleans())
 def test_the_settings_form_is_valid(labels: list[str], who: Any, home: bool) -> None:
     setting = ChannelSetting(labels=labels, approvers=Approvers(who=who, people=["U1ANN"], groups=["S1"]))
-    assert problems(forms.setup_form("T1", "C1OPS", setting, ("local",), home=home)) == []
+    assert problems(setup_form("T1", "C1OPS", setting, ("local",), home=home)) == []
 
 
 @given(drafts)
