@@ -146,6 +146,8 @@ async def test_what_was_read_with_the_thread_is_not_read_again_when_it_is_delive
     await slack.deliver_event(slack.workspaces[0], slack.posted_event(late))
     await ops.quiet()
     assert ops.cards(top.ts) == []  # it was the problem, and is no answer to the question
+    outcomes = await ops.rows("SELECT outcome FROM inbox ORDER BY seq")
+    assert [row["outcome"] for row in outcomes] == ["replied", "read before", "read before"]
     assert "must be true" in words(ops.said(top.ts)[-1].blocks)
 
 
