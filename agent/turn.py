@@ -30,6 +30,8 @@ from agent.protocol import (
 from agent.sealing import SHORT
 from agent.state import State, to_message
 
+BEGUN = "The next ticket is begun here already: mention me, and say what it needs."
+
 STRICT = "__pregel_strict_resume"
 """LangGraph's own key: an answer to an interrupt that is not pending raises instead of being dropped."""
 
@@ -55,6 +57,8 @@ class Turns:
             case Reply():
                 if not self.reads(snapshot, answer):
                     return Turn(outcome="overheard")
+                if answer.anew and (snapshot.state.get("outcome") or {}).get("status") != "filed":
+                    return Turn(outcome="begun", shows=[shows.private(answer.by, BEGUN)])
                 requester = snapshot.state.get("requester") or answer.by
                 answer.thread = [past for past in answer.thread if reads(past, requester, overhears=self._overhears)]
                 graph, shown = await self._run(snapshot, answer)
@@ -62,7 +66,7 @@ class Turns:
 
     def reads(self, snapshot: Snapshot, reply: Reply) -> bool:
         """Whether the reply is read at all, before it is known what belongs to it."""
-        return reads(reply, snapshot.state.get("requester") or reply.by, overhears=self._overhears)
+        return reads(reply, snapshot.state.get("requester", ""), overhears=self._overhears)
 
     async def _click(self, snapshot: Snapshot, click: Decision, verdict: Verdict) -> Turn:
         click = click.model_copy(update={"by": clean(click.by)[0], "reason": clean(click.reason)[0][:TEXT_LIMIT]})

@@ -240,6 +240,8 @@ class Queue:
                 held = asyncio.create_task(_held(alive))
                 try:
                     await asyncio.wait({running, held}, return_when=asyncio.FIRST_COMPLETED)
+                    if held.done():
+                        worker.shutdown_graceful_timeout = 0.0  # others are about to take its jobs over
                 finally:
                     held.cancel()
                     await asyncio.gather(held, return_exceptions=True)

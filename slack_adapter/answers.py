@@ -4,7 +4,8 @@ import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from slack_bolt.context.ack.async_ack import AsyncAck
@@ -26,6 +27,7 @@ GONE = "That conversation is not known to me any more, so nothing was changed: m
 TOO_LATE = "That took too long, and Slack did not let me open the form: press the button again."
 NOT_OPENED = "Slack did not let me open the form ({reason}): press the button again, or say what to change in the conversation."
 TRIES = 4
+WENT_WRONG = "Something went wrong just now, and nothing was changed: press the button again."
 EXPIRED = ("expired_trigger_id", "exchanged_trigger_id", "invalid_trigger_id")
 
 log = logging.getLogger(__name__)
@@ -63,12 +65,22 @@ async def tell(client: AsyncWebClient, body: Body, text: str, shown: list[Block]
     log.warning("%s could not be told: %s", user, text)
 
 
+@asynccontextmanager
+async def answering(client: AsyncWebClient, body: Body) -> AsyncIterator[None]:
+    """What goes wrong after an acknowledgement is told; raised, it would take Bolt's acknowledgement back."""
+    try:
+        yield
+    except Exception:
+        log.exception("an act could not be answered")
+        await tell(client, body, WENT_WRONG)
+
+
 async def show_form(client: AsyncWebClient, body: Body, view: forms.View) -> None:
     """Opens a form for the one who acted, or says why it cannot be opened."""
     try:
         await client.views_open(trigger_id=body["trigger_id"], view=view)
     except UNANSWERED as error:
-        reason = named(error) if isinstance(error, SlackApiError) else "no answer"
+        reason = (named(error) if isinstance(error, SlackApiError) else "") or "no answer"
         if reason not in EXPIRED:
             log.warning("a form could not be opened: %s", error)
         await tell(client, body, TOO_LATE if reason in EXPIRED else NOT_OPENED.format(reason=escape(reason)))

@@ -95,6 +95,8 @@ class _Ingest:
         """Accepts, and passes on what a listener has to answer; a repeat ends here, and so does what asks for nothing."""
         if body.get("type") in SILENT:
             return BoltResponse(status=200, body="")
+        if (body.get("event") or {}).get("type") in ("app_uninstalled", "tokens_revoked"):
+            self._desk.workspaces.forget(inbound.team_of(body))
         authorized = context.authorize_result
         team = (authorized.team_id if authorized else None) or inbound.team_of(body)
         came = inbound.read(body, context.bot_user_id or "", team)

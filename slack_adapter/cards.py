@@ -8,6 +8,7 @@ draft became meanwhile.
 import hashlib
 import json
 import logging
+import time
 from itertools import takewhile
 from typing import Any
 
@@ -29,7 +30,14 @@ SETTLE = 5.0
 OUT_OF_SIGHT = 6
 """Messages under a card after which a newer one is posted below, and no longer in its place."""
 
+CLOSED = 600.0
+"""Seconds for which it is believed that a home channel cannot be written to."""
+
 log = logging.getLogger(__name__)
+
+
+def _last(posted: Posted) -> Posted:
+    return posted.model_copy(update={"ts": posted.ts[-1:]})
 
 
 def _undecided(card: CardView) -> bool:
@@ -48,6 +56,7 @@ class Cards:
 
     def __init__(self, settings: Settings, outbox: Outbox, poster: Poster) -> None:
         self._settings, self._outbox, self._poster = settings, outbox, poster
+        self._closed: dict[str, float] = {}  # homes that could not be written to, and until when that is believed
 
     async def refresh(self, talk: Talk, effect: Effect) -> float | None:
         """Brings every card of the session to what is true now; gives the seconds to wait if the newest is not settled."""
@@ -58,18 +67,19 @@ class Cards:
         others = [found for card in cards[1:] if (found := await self._old(talk, card)) and found.posted and found.posted.ts]
         before = others[0] if others and others[0].status == "superseded" else None
         again = effect.body.get("again") and effect.body.get("preview_id") == newest.preview_id
-        moved = f"card:{newest.preview_id}:{effect.id}"
+        called = [*takewhile(_undecided, others)]  # for this ticket, with another card
+        first, moved = f"card:{newest.preview_id}", f"card:{newest.preview_id}:{effect.id}"
         if newest.posted is None and newest.status != "superseded":
             if before and newest.status == "open" and newest.age < SETTLE:
                 return SETTLE - newest.age
             stands = before.posted if before and await self._fits_there(talk, newest, before) else None
-            called = [*takewhile(_undecided, others)]  # for this ticket, with another card
             await self._show(talk, newest, stands, call=not called)
             others = [card for card in others if not (stands and card is before)]
-        elif again and newest.status == "open" and newest.posted and newest.below and newest.posted.key != moved:
+        elif newest.posted and newest.posted.ts and await self._is_to_move(talk, newest, bool(again), moved):
             await self._move(talk, newest, newest.posted, moved)
         elif newest.posted and (newest.posted.ts or newest.status == "open"):
-            await self._show(talk, newest, newest.posted)
+            lost = not newest.posted.ts and newest.posted.key == first
+            await self._show(talk, newest, newest.posted, call=lost and not called)
         for card in others:
             await self._old(talk, card, show=True)
         return None
@@ -93,7 +103,7 @@ class Cards:
             return None
 
     async def _found(self, talk: Talk, card: CardView) -> CardView:
-        """The card with the messages that were posted for it and never recorded; without a place if none is there."""
+        """The card with the messages that were posted for it and never recorded; if there are none, only an open one stays."""
         if card.posted is None or len(card.posted.ts) >= card.posted.parts:
             return card
         posted = card.posted.model_copy(deep=True)
@@ -105,17 +115,25 @@ class Cards:
                 break
             posted.ts.append(ts)
         posted.parts = len(posted.ts)
-        stands = posted if posted.ts else None
+        stands = posted if posted.ts or card.status == "open" else None
         await self._outbox.shown(card, stands, "", moved=False)
         return card.model_copy(update={"posted": stands, "digest": ""})
 
     async def _fits_there(self, talk: Talk, card: CardView, before: CardView) -> bool:
         """Whether the messages of the card before are in sight, and enough: more would stand below what was said since."""
         assert before.posted
+        if before.posted.channel != await self._channel_for(talk, card):
+            return False  # another home was chosen
         if before.below == 0 or before.posted.channel != talk.channel:
             return True
         parts, _, _ = await self._built(talk, card, before.posted.channel)
         return before.below < OUT_OF_SIGHT and len(parts) <= len(before.posted.ts)
+
+    async def _is_to_move(self, talk: Talk, card: CardView, again: bool, key: str) -> bool:
+        """Whether an open card is asked for and is not the last thing said, or should stand in another channel."""
+        if card.status != "open" or card.posted is None or card.posted.key == key:
+            return False
+        return (again and card.below > 0) or card.posted.channel != await self._channel_for(talk, card)
 
     async def _built(self, talk: Talk, card: CardView, channel: str) -> tuple[list[list[Block]], str, str]:
         """The messages that show the card in this channel, its text, and the digest of both."""
@@ -141,9 +159,10 @@ class Cards:
         try:
             await self._show_in(channel, talk, card, posted, call=call)
         except SlackApiError as error:
-            if passes(error) or posted or channel == talk.channel:
+            if passes(error) or channel == talk.channel:
                 raise
             log.warning("a card of %s cannot be shown in its home %s: %s", talk.session_id, channel, named(error))
+            self._closed[channel] = time.monotonic() + CLOSED
             await self._show_in(talk.channel, talk, card, None, call=call)
 
     async def _show_in(self, channel: str, talk: Talk, card: CardView, posted: Posted | None, *, call: bool) -> None:
@@ -163,7 +182,10 @@ class Cards:
                 for ts in standing:
                     await self._poster.delete(talk, channel, ts)
                 standing = []
-        stands = Posted(channel=channel, ts=standing, parts=len(parts), key=f"card:{card.preview_id}")
+        key = f"card:{card.preview_id}"
+        if posted and posted.key.startswith(key):  # of a card that was moved, whose first messages have the plain key
+            key = posted.key
+        stands = Posted(channel=channel, ts=standing, parts=len(parts), key=key)
         await self._post_rest(talk, card, stands, parts, text, call=call)
         if channel != talk.channel and not card.digest and stands.ts:
             await self._outbox.shown(card, stands, "", moved=False)
@@ -181,17 +203,25 @@ class Cards:
             stands.ts.append(await self._poster.post(talk, stands.channel, thread_ts, f"{stands.key}:{n}", text, shown))
 
     async def _move(self, talk: Talk, card: CardView, posted: Posted, key: str) -> None:
-        """Shows an open card again at the end of its thread; where it stood, its buttons go first."""
+        """Shows an open card anew, at the end of the conversation where it belongs; where it stood, its buttons go first."""
         await self._outbox.shown(card, posted, "", moved=False)  # from here on it does not show the card whole
         [away] = build_draft_preview_blocks_with_hash(card, moved=True)
         *above, last = posted.ts
         await self._poster.update(talk, posted.channel, last, card_text(card), away)
         for ts in above:
             await self._poster.delete(talk, posted.channel, ts)
-        parts, text, digest = await self._built(talk, card, posted.channel)
-        stands = Posted(channel=posted.channel, ts=[], parts=len(parts), key=key)
-        await self._post_rest(talk, card, stands, parts, text)
-        if posted.channel != talk.channel:
+        channel = await self._channel_for(talk, card)
+        parts, text, digest = await self._built(talk, card, channel)
+        stands = Posted(channel=channel, ts=[], parts=len(parts), key=key)
+        try:
+            await self._post_rest(talk, card, stands, parts, text)
+        except SlackApiError as error:
+            if passes(error) or channel == posted.channel:
+                raise
+            self._closed[channel] = time.monotonic() + CLOSED  # back to where it stood
+            await self._show_in(posted.channel, talk, card.model_copy(update={"digest": ""}), _last(posted), call=False)
+            return
+        if channel != talk.channel:
             await self._say_where(talk, card, stands)
         await self._outbox.shown(card, stands, digest, moved=False)
 
@@ -206,8 +236,8 @@ class Cards:
     async def _channel_for(self, talk: Talk, card: CardView) -> str:
         """Where a card is posted: its conversation; the home channel for a direct message of somebody who may not approve."""
         home = await self._settings.place(talk.workspace.team, talk.channel)
-        if home == talk.channel:
-            return home
+        if home == talk.channel or self._closed.get(home, 0.0) > time.monotonic():
+            return talk.channel
         rule = (await self._settings.of(talk.workspace.team, home)).approvers
         person = Person(card.requester, talk.workspace.team)
         try:

@@ -13,7 +13,7 @@ from agent.protocol import AskRequest, PreviewRequest, from_hitl
 from agent.sealing import SHORT
 from agent.surfaces import Standing
 from slack_adapter import approvers
-from slack_adapter.answers import OLD_FORM, Body, refuse, show_form, submission, team, tell
+from slack_adapter.answers import OLD_FORM, Body, answering, refuse, show_form, submission, team, tell
 from slack_adapter.approvers import Person
 from slack_adapter.desk import Desk
 from slack_adapter.inbound import command_word, errand_session, thread_of
@@ -63,7 +63,9 @@ class Commands:
                 await ack(**await self._status(body["user_id"], team(context)))
             case "setup":
                 await ack()
-                await self._setup(body, team(context), client)
+                acted = {"user": {"id": body["user_id"]}, "channel": {"id": body["channel_id"]}}
+                async with answering(client, acted):
+                    await self._setup({**acted, "trigger_id": body["trigger_id"]}, team(context), client)
             case "" | "help":
                 await ack(HELP)
             case _:
@@ -82,9 +84,8 @@ class Commands:
             text += "\nThere may be more: I could not look into every channel just now."
         return {"text": text, "blocks": [section(piece) for piece in pieces(text)]}
 
-    async def _setup(self, body: Body, team_id: str, client: AsyncWebClient) -> None:
-        channel = body["channel_id"]
-        acted = {"user": {"id": body["user_id"]}, "channel": {"id": channel}, "trigger_id": body["trigger_id"]}
+    async def _setup(self, acted: Body, team_id: str, client: AsyncWebClient) -> None:
+        channel = acted["channel"]["id"]
         if channel.startswith("D") or self._desk.settings.fixed(channel):
             await tell(client, acted, IN_DIRECT if channel.startswith("D") else BY_FILE)
             return

@@ -18,7 +18,7 @@ from slack_adapter.inbound import thread_of
 from slack_adapter.pieces import Block, pieces, section
 from slack_adapter.posting import Poster, Talk
 from slack_adapter.text import escape
-from slack_adapter.workspaces import UNANSWERED, NotInstalled, Workspaces, named, passes, pause_of
+from slack_adapter.workspaces import REVOKED, UNANSWERED, NotInstalled, Workspaces, named, passes, pause_of
 
 PATIENCE = 6 * 3600.0
 """Seconds after which a delivery that fails is given up, if it was tried often enough by then."""
@@ -26,9 +26,6 @@ PATIENCE = 6 * 3600.0
 TRIES = 10
 LONGEST_PAUSE = 300.0
 """Seconds between two tries."""
-
-REVOKED = ("invalid_auth", "token_revoked", "account_inactive", "token_expired")
-"""The token is no longer good; the app may have been installed anew meanwhile."""
 
 log = logging.getLogger(__name__)
 
@@ -76,9 +73,10 @@ class Delivery:
             self._workspaces.forget(effect.session_id.partition(":")[0])
         if isinstance(error, SlackApiError) and not passes(error):
             return said
-        if effect.attempts >= TRIES and (datetime.now(UTC) - effect.at).total_seconds() > PATIENCE:
+        age = (datetime.now(UTC) - effect.at).total_seconds()
+        if effect.attempts >= TRIES and age > PATIENCE:
             return said or str(error) or type(error).__name__
-        return min(2.0**effect.attempts, LONGEST_PAUSE)
+        return max(1.0, min(2.0 ** min(effect.attempts, 10), 1 + age / 4, LONGEST_PAUSE))  # pauses of Slack's are no tries
 
     async def _deliver(self, effect: Effect) -> float | None:
         """Delivers one effect; gives the seconds to wait if it is too early for it."""
@@ -116,8 +114,9 @@ class Delivery:
         if body["kind"] == "filed":
             person = next((card.decided_by for card in cards if card.draft_hash == body["draft_hash"]), "")
         if person:
-            what = f"It is filed as {blocks.ticket(body['key'], body['url'])}." if body["kind"] == "filed" else (
-                escape(body["text"]))  # fmt: skip
+            done = {"approved": "Your approval counts.", "rejected": "The ticket is discarded."}
+            ticket = f"It is filed as {blocks.ticket(body['key'], body['url'])}." if body["kind"] == "filed" else ""
+            what = ticket or done[body["status"]]
             text = f"{what} I could not say so in <#{thread_of(effect.session_id)[0]}> ({escape(problem)})."
             await self._poster.directly(await self._talk(effect), effect, person, text, [section(text)])
 

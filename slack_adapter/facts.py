@@ -17,27 +17,18 @@ from slack_adapter.files import Files
 from slack_adapter.inbound import SPOKEN, read_message, thread_of
 from slack_adapter.paging import Paging
 from slack_adapter.text import names, readable, said, without_mention
-from slack_adapter.workspaces import ABSENT, UNANSWERED, NotInstalled, Workspace, named, passes, pause_of
+from slack_adapter.workspaces import ABSENT, REVOKED, UNANSWERED, NotInstalled, Workspace, named, passes, pause_of
 
 THREAD_MESSAGES = 100
 """Messages of a running thread that are read, the newest."""
 
+CALLS = ("mention", "command")
+"""The kinds of events that call the agent into a thread with a message of its own; what is said after that are events."""
+
+POINTERS = ("shortcut", "reaction")
+"""Those that point to a message; the whole thread is read."""
+
 INVITE = "I am not in that channel, so I can neither read nor write there: invite me with /invite, then ask again."
-
-
-@contextmanager
-def _reaching() -> Iterator[None]:
-    """Raises Unreachable or NotYet for what may be better later."""
-    try:
-        yield
-    except SlackApiError as error:
-        if (seconds := pause_of(error)) is not None:
-            raise NotYet(seconds) from None
-        if not passes(error):
-            raise
-        raise Unreachable(named(error) or "Slack is ill") from error
-    except (NotInstalled, *UNANSWERED) as error:
-        raise Unreachable(str(error) or type(error).__name__) from error
 
 
 class SlackFacts:
@@ -47,9 +38,25 @@ class SlackFacts:
         self._desk, self._overhears = desk, overhears
         self._files, self._paging = Files(), Paging()
 
+    @contextmanager
+    def _reaching(self, snapshot: Snapshot) -> Iterator[None]:
+        """Raises Unreachable or NotYet for what may be better later."""
+        try:
+            yield
+        except SlackApiError as error:
+            if named(error) in REVOKED:
+                self._desk.workspaces.forget(snapshot.event.session_id.partition(":")[0])
+            if (seconds := pause_of(error)) is not None:
+                raise NotYet(seconds) from None
+            if not passes(error):
+                raise
+            raise Unreachable(named(error) or "Slack is ill") from error
+        except (NotInstalled, *UNANSWERED) as error:
+            raise Unreachable(str(error) or type(error).__name__) from error
+
     async def hear(self, snapshot: Snapshot, reply: Reply) -> Reply:
         """The reply in readable words; when it brings the agent into a thread, with what was said there before."""
-        with _reaching():
+        with self._reaching(snapshot):
             return await self._hear(snapshot, reply)
 
     async def _hear(self, snapshot: Snapshot, reply: Reply) -> Reply:
@@ -63,11 +70,11 @@ class SlackFacts:
         kind, ts = event.surface.get("kind", ""), event.surface.get("ts", "")
         if kind in ("form", "settled", "click"):
             return reply
-        if kind in ("mention", "shortcut", "reaction") and not snapshot.state:
+        if kind in (*CALLS, *POINTERS) and not snapshot.state:
             reply.thread = await self._thread(workspace, snapshot, reply.by)
-            if kind != "mention" and not reply.thread:
+            if kind in POINTERS and not reply.thread:
                 raise Unheard("I could not read that message any more: mention me in the thread and say what it is about.")
-        if kind in ("shortcut", "reaction"):
+        if kind in POINTERS:
             return reply if reply.thread else reply.model_copy(update={"show": True})
         if channel.startswith("D"):
             await workspace.show_status(channel, thread_ts, "is working on it …")
@@ -91,15 +98,15 @@ class SlackFacts:
         """What was said in the thread that the agent is called into, and is read: before the call, and where it points to."""
         event = snapshot.event
         team, channel, thread_ts = event.session_id.split(":")
-        kind, ts = event.surface["kind"], event.surface["ts"]
+        called, ts = event.surface["kind"] in CALLS, event.surface["ts"]
         read = []
         for message in await self._messages(workspace, event.session_id):
             person = message.get("user") and not message.get("bot_id") and message["user"] != workspace.bot_user
             person = person and message.get("subtype") in SPOKEN
-            pointed = kind != "mention" and message["ts"] == ts and message.get("user") != workspace.bot_user
-            if kind == "mention" and float(message["ts"]) > float(ts):
+            pointed = not called and message["ts"] == ts and message.get("user") != workspace.bot_user
+            if called and float(message["ts"]) > float(ts):
                 await self._accept(team, channel, thread_ts, message, workspace.bot_user)
-            elif (person or pointed) and message["ts"] != (ts if kind == "mention" else ""):
+            elif (person or pointed) and not (called and message["ts"] == ts):
                 addressed = bool(pointed) or names(message.get("text") or "", workspace.bot_user)
                 about = Reply(by=message.get("user") or "", addressed=addressed)
                 if reads(about, requester, overhears=self._overhears):
@@ -136,7 +143,7 @@ class SlackFacts:
 
     async def may_decide(self, snapshot: Snapshot, decision: Decision) -> Verdict:
         """Whether the policy of the session's channel lets this person approve, or this person may discard."""
-        with _reaching():
+        with self._reaching(snapshot):
             return await self._may_decide(snapshot, decision)
 
     async def _may_decide(self, snapshot: Snapshot, decision: Decision) -> Verdict:

@@ -3,14 +3,14 @@
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+from slack_sdk.errors import SlackApiError
 
 from agent.draft import Attachment, clean
-from slack_adapter.workspaces import UNANSWERED, Workspace
+from slack_adapter.workspaces import Workspace, passes
 
 AT_A_TIME = 4
 SECONDS = 60.0
@@ -48,8 +48,11 @@ def _slacks_own(url: str, api: str) -> bool:
 
 async def _sealed(workspace: Workspace, file: Mapping[str, Any]) -> Attachment:
     if not file.get("url_private"):  # of a file from another organisation the event gives the id alone
-        with suppress(*UNANSWERED):
+        try:
             file = (await workspace.client.files_info(file=file["id"]))["file"]
+        except SlackApiError as error:
+            if passes(error):
+                raise
     sealed = _named(file)
     url, size = str(file.get("url_private", "")), file.get("size") or 0
     if size > FILE_LIMIT or not _slacks_own(url, workspace.client.base_url):

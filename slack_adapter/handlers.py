@@ -15,7 +15,19 @@ from agent.ports import Event
 from agent.protocol import FileRequest, Reply, from_hitl
 from agent.surfaces import Standing
 from slack_adapter import blocks, forms
-from slack_adapter.answers import GONE, OLD_BUTTON, OLD_FORM, Body, give_back, refuse, show_form, submission, team, tell
+from slack_adapter.answers import (
+    GONE,
+    OLD_BUTTON,
+    OLD_FORM,
+    Body,
+    answering,
+    give_back,
+    refuse,
+    show_form,
+    submission,
+    team,
+    tell,
+)
 from slack_adapter.commands import Commands
 from slack_adapter.desk import Desk
 from slack_adapter.inbound import parse_value, thread_of
@@ -112,14 +124,19 @@ class Handlers:
     async def open_form(self, ack: AsyncAck, body: Body, context: AsyncBoltContext, client: AsyncWebClient) -> None:
         """ "Request changes" and "Fill in the rest": the draft as a form, opened before anything slow."""
         await ack()
-        if found := await self._draft(body, context, client):
-            session_id, draft = found
-            missing = body["actions"][0]["action_id"] == "fill_in"
-            await show_form(client, body, forms.edit_form(session_id, draft, missing=missing))
+        async with answering(client, body):
+            if found := await self._draft(body, context, client):
+                session_id, draft = found
+                missing = body["actions"][0]["action_id"] == "fill_in"
+                await show_form(client, body, forms.edit_form(session_id, draft, missing=missing))
 
     async def reopen_form(self, ack: AsyncAck, body: Body, context: AsyncBoltContext, client: AsyncWebClient) -> None:
         """The form of somebody who was a moment too late, with what was typed."""
         await ack()
+        async with answering(client, body):
+            await self._reopen(body, context, client)
+
+    async def _reopen(self, body: Body, context: AsyncBoltContext, client: AsyncWebClient) -> None:
         value = parse_value(body["actions"][0].get("value"))
         event_id = body["actions"][0].get("block_id", "")
         typed = await self._desk.sessions.answer(value.session_id, event_id) if value else None
@@ -178,14 +195,19 @@ class Handlers:
     async def show_evidence(self, ack: AsyncAck, body: Body, context: AsyncBoltContext, client: AsyncWebClient) -> None:
         """Who said what the draft holds."""
         await ack()
-        if standing := await self._standing(body, context, client):
-            evidence = [Evidence.model_validate(one) for one in standing.state.get("draft", {}).get("evidence", [])]
-            view = {"type": "modal", "title": plain("Who said what"), "close": plain("Close")}
-            await show_form(client, body, {**view, "blocks": blocks.evidence_blocks(evidence)})
+        async with answering(client, body):
+            if standing := await self._standing(body, context, client):
+                evidence = [Evidence.model_validate(one) for one in standing.state.get("draft", {}).get("evidence", [])]
+                view = {"type": "modal", "title": plain("Who said what"), "close": plain("Close")}
+                await show_form(client, body, {**view, "blocks": blocks.evidence_blocks(evidence)})
 
     async def open_comment(self, ack: AsyncAck, body: Body, context: AsyncBoltContext, client: AsyncWebClient) -> None:
         """ "Add a comment" on a filed ticket."""
         await ack()
+        async with answering(client, body):
+            await self._comment(body, context, client)
+
+    async def _comment(self, body: Body, context: AsyncBoltContext, client: AsyncWebClient) -> None:
         if (standing := await self._standing(body, context, client)) is None:
             return
         pressed = (body.get("message") or {}).get("ts") or (body.get("container") or {}).get("message_ts")

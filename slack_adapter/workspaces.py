@@ -42,6 +42,10 @@ PASSING = frozenset({
 """What may be better later, an operator's mending included. Every other error that Slack names will stay."""
 
 
+REVOKED = ("invalid_auth", "token_revoked", "account_inactive", "token_expired")
+"""The token is no longer good; the app may have been installed anew meanwhile."""
+
+
 def named(error: SlackApiError) -> str:
     """What Slack calls the error; empty if it did not answer in its own form, as a gateway before it does."""
     data = getattr(error.response, "data", None)

@@ -35,10 +35,14 @@ from slack_adapter.install import SCOPES
 from slack_adapter.posting import Poster
 from slack_adapter.server import EVENTS_PATH, Site, socket
 from slack_adapter.settings import BadSettings, Settings, load
-from slack_adapter.workspaces import Workspaces
+from slack_adapter.workspaces import REVOKED, Workspaces, named, passes, pause_of
 
 CONCURRENCY = 4
 """Turns that run at once in one replica."""
+
+
+HELLOS = 5
+"""How often Slack is asked who we are, at the start."""
 
 
 def run(*, host: str, port: int, over_socket: bool) -> int:
@@ -54,8 +58,9 @@ def run(*, host: str, port: int, over_socket: bool) -> int:
         try:
             asyncio.run(_serve(dsn, host, port, secret, app_token if over_socket else ""))
         except SlackApiError as error:
-            reason = error.response.get("error", "no answer")
-            raise Usage(f"Slack refuses the token ({reason}): check SLACK_BOT_TOKEN; signoff doctor says more.") from None
+            if passes(error) and named(error) not in REVOKED:
+                raise Usage(f"Slack does not answer as it should ({named(error) or 'no answer'}): try again later.") from None
+            raise Usage(f"Slack refuses the token ({named(error)}): check SLACK_BOT_TOKEN; signoff doctor says more.") from None
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Usage(
                 f"Slack cannot be reached ({wiring.first_line(error)}): check the network, and SLACK_API_URL."
@@ -106,7 +111,7 @@ async def replica(database: Database, secret: str) -> AsyncIterator[tuple[AsyncA
             trackers=("local",),
         )
         if token:
-            await workspaces.of("")  # asks Slack who we are, so that the first request need not
+            await _introduced(workspaces)
         poster = Poster()
         cards = Cards(desk.settings, desk.outbox, poster)
         errands = Errands(poster, desk.outbox, desk.sessions, desk.accept, wiring.tracker(database).comment)
@@ -116,6 +121,18 @@ async def replica(database: Database, secret: str) -> AsyncIterator[tuple[AsyncA
         shell = await asyncio.to_thread(wiring.shell, database, listener, facts, delivery.deliver)
         async with database.queue.working(shell, "slack"):
             yield build_app(desk, client, secret or None, oauth), client
+
+
+async def _introduced(workspaces: Workspaces) -> None:
+    """Asks Slack who we are, so that the first request need not; a hiccup of Slack's ends nothing."""
+    for left in reversed(range(HELLOS)):
+        try:
+            await workspaces.of("")
+            return
+        except SlackApiError as error:
+            if not left or not passes(error) or named(error) in REVOKED:
+                raise
+            await asyncio.sleep(pause_of(error) or 1.0)
 
 
 async def _oauth(database: Database) -> AsyncOAuthSettings:

@@ -8,6 +8,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from persistence.outbox import PostgresOutbox
+from persistence.sessions import PostgresPlaces, PostgresSessions
 from slack_adapter import cards, delivery, posting
 from slack_adapter.workspaces import NotInstalled, Workspace, Workspaces
 from tests.slack.channel import COMPLETE, Channel, buttons, words
@@ -257,3 +258,41 @@ async def test_a_pause_after_each_page_of_a_thread_is_no_new_beginning(ops: Chan
     await ops.card(top.ts, "Export fails")
     assert len(set(pages)) == 3
     assert len(pages) <= 7
+
+
+async def test_an_interrupted_move_ends_in_one_card_that_calls_nobody(ops: Channel) -> None:
+    rule = {"who": "listed", "people": ["U2BOB"]}
+    await PostgresPlaces(ops.database).write("T1:C1OPS", {"approvers": rule}, "U1ANN")
+    said = await ops.mention(COMPLETE)
+    first = await ops.card(said.ts)
+    await ops.slack.say("U2BOB", "C1OPS", "chatter", thread_ts=said.ts)
+    await ops.quiet()
+    ops.slack.break_http("chat.postMessage", times=1)
+    ops.slack.drop_reply("chat.postMessage", times=1)
+    await ops.mention("show", thread=said.ts)
+    await ops.until(lambda: [one for one in ops.cards(said.ts) if one.ts > first.ts], "the card below")
+    await ops.quiet()
+    [card] = ops.cards(said.ts)
+    assert "*Waits for* @bob" in words(card.blocks)
+    keys = [one.metadata["event_payload"]["key"] for one in ops.said(said.ts) if one.metadata]
+    assert len(keys) == len(set(keys))
+
+
+async def test_pauses_that_slack_wants_make_no_other_pause_longer(ops: Channel) -> None:
+    ops.slack.rate_limit("chat.postMessage", 0.2, times=12)
+    ops.slack.break_http("chat.postMessage", times=1)
+    said = await ops.mention(COMPLETE)
+    await ops.card(said.ts)
+
+
+async def test_what_goes_wrong_after_an_acknowledgement_is_told(ops: Channel, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = await ops.mention(COMPLETE)
+    card = await ops.card(said.ts)
+
+    async def broken(*_: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(PostgresSessions, "standing", broken)
+    assert (await ops.slack.click("U2BOB", card, "request_changes")).status == 200
+    await ops.until(lambda: ops.heard("U2BOB"), "an answer")
+    assert "Something went wrong" in ops.heard("U2BOB")[0]

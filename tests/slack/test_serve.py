@@ -117,6 +117,7 @@ async def test_installed_in_two_workspaces_over_oauth(slack: Slack, looking: Dat
         ({}, ["--socket"], "SLACK_APP_TOKEN must be an app-level token"),
         ({"SLACK_APP_TOKEN": "xapp-wrong"}, ["--socket"], "Slack refuses SLACK_APP_TOKEN (invalid_auth)"),
         ({"SLACK_API_URL": "http://127.0.0.1:9/api/"}, [], "Slack cannot be reached"),
+        ({"SLACK_API_URL": "{base}/nowhere/"}, [], "Slack does not answer as it should"),
         ({"SIGNOFF_SETTINGS": "nowhere.toml"}, [], "nowhere.toml cannot be read"),
     ],
 )
@@ -128,6 +129,7 @@ async def test_what_cannot_be_served_is_said(
         "SLACK_BOT_TOKEN": slack.bot_token,
         "SLACK_SIGNING_SECRET": slack.signing_secret,
     }
+    environment = {name: value.replace("{base}", slack.base_url) for name, value in environment.items()}
     given = {**os.environ, "SLACK_APP_TOKEN": "", **settings, "DATABASE_URL": dsn, **environment}
     process = await asyncio.create_subprocess_exec(
         SIGNOFF, "serve", "--port", "0", *arguments, env={k: v for k, v in given.items() if v}, stderr=asyncio.subprocess.PIPE

@@ -22,8 +22,8 @@ async def home(ops: Channel) -> Channel:
     return Channel(ops.slack, ops.database, "D4ZOE")
 
 
-def cards_in(ops: Channel) -> list[Message]:
-    return [one for one in ops.slack.channel_messages("C1OPS") if "approve_draft" in buttons(one)]
+def cards_in(place: Channel) -> list[Message]:
+    return [one for one in place.slack.channel_messages(place.id) if "approve_draft" in buttons(one)]
 
 
 async def test_a_direct_message_goes_on_where_it_waits(ops: Channel) -> None:
@@ -229,3 +229,40 @@ async def test_a_filed_card_is_commented_on_where_it_stands(ops: Channel, home: 
     await home.card(said.ts)
     await ops.slack.click("U2BOB", ops.slack.latest(card), "comment")
     assert "Comment on LOCAL-1" in str((await ops.view("U2BOB")).blocks)
+
+
+async def test_a_card_moves_to_the_home_that_is_chosen(ops: Channel, home: Channel) -> None:
+    ops.slack.add_channel("C3DEV", "dev", ["U1ANN", "U2BOB", "U0ADA"])
+    said = await ops.slack.say("U4ZOE", "D4ZOE", COMPLETE)
+    await ops.until(lambda: cards_in(ops), "a card")
+    await ops.quiet()
+    dev = Channel(ops.slack, ops.database, "C3DEV")
+    await ops.slack.command("U0ADA", "C3DEV", "/signoff", "setup")
+    await ops.slack.submit("U0ADA", await ops.view("U0ADA"), {"options": ["home"]})
+    await ops.until(lambda: cards_in(dev), "a card at the new home")
+    await ops.quiet()
+    assert cards_in(ops) == []
+    ops.slack.channels["C3DEV"].members.remove(ops.slack.bot_user)
+    await ops.slack.say("U4ZOE", "D4ZOE", "Priority: high", thread_ts=said.ts)
+    await home.card(said.ts, "high")
+
+
+async def test_what_is_said_under_a_new_ticket_before_slack_has_answered_is_heard(ops: Channel) -> None:
+    ops.slack.slow("chat.postMessage", 1.0)
+    await ops.slack.command("U1ANN", "C1OPS", "/signoff", "new")
+    await ops.until(lambda: ops.slack.channel_messages("C1OPS"), "the message that begins it")
+    [root] = ops.slack.channel_messages("C1OPS")
+    await ops.slack.say("U1ANN", "C1OPS", COMPLETE, thread_ts=root.ts)
+    assert "Export fails" in words((await ops.card(root.ts)).blocks)
+
+
+async def test_a_call_that_came_to_nothing_makes_nobody_else_the_requester(ops: Channel) -> None:
+    ops.slack.add_channel("C2FAR", "far", ["U1ANN", "U2BOB"], bot_is_member=False)
+    far = Channel(ops.slack, ops.database, "C2FAR")
+    message = await ops.slack.say("U1ANN", "C2FAR", COMPLETE)
+    await ops.slack.shortcut("U1ANN", message, "draft_ticket")
+    await ops.quiet()
+    ops.slack.channels["C2FAR"].members.append(ops.slack.bot_user)
+    await ops.slack.say("U2BOB", "C2FAR", "Title: something else", thread_ts=message.ts)
+    await ops.quiet()
+    assert far.said(message.ts) == []
