@@ -27,6 +27,7 @@ HINT = (
     "`Acceptance criteria: ...` (`Also acceptance criteria: ...` adds to the list)."
 )
 NO_APPROVAL = "Words never approve a ticket: press the card's button, or type /approve in the terminal."
+WHAT_TO_SAY = "Tell me what the ticket is about: what is wrong, or what you need, in a sentence or two."
 NO_TEXT = "There is nothing behind the label for {field}, so it changed nothing: /edit {field}= empties it."
 UNPLACED = "I could not place this, and left it out: “{text}”. Put a label before it, such as `Problem:`."
 NO_TITLE = "A ticket needs a title, so that one cannot be skipped."
@@ -72,6 +73,7 @@ _LABEL = re.compile(
 _BULLET = re.compile(r"^[ \t]*(?:[-*•–]|\d{1,2}[.)])[ \t]+", re.MULTILINE)
 _INLINE_BULLET = re.compile(r"(?:^|\s)[-*•–]\s+")
 _APPROVAL = re.compile(r"^(i )?(hereby )?(approve[ds]?|lgtm|ship it|ok(ay)?|yes|go ahead|file it|create it|do it)\b", re.I)
+_GREETING = re.compile(r"(hi|hello|hey|help|start|test|ping|thanks?|thank you|what can you do|who are you)[\s!?.]*", re.I)
 _SKIP = re.compile(r"^[\"'`*]*skip[\"'`*]*[.!]?$", re.IGNORECASE)
 
 
@@ -134,6 +136,8 @@ def listen(request: dict[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
             first, _, rest = (value, "", "") if field in LONG else value.partition("\n")
             change(field, [first])
             unplaced += [rest.strip()] if rest.strip() else []
+        elif not (asked or labelled or draft["problem"]) and _GREETING.fullmatch(value):
+            said.append(WHAT_TO_SAY)
         elif asked and asked[0]["field"] and asked[0]["field"] not in labelled:
             said += _answered(asked[0]["field"], value, change)
             if asked[0]["field"] == "problem" and not draft["title"] and "title" not in labelled and operations[-1]["value"]:

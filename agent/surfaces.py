@@ -52,6 +52,8 @@ class CardView(BaseModel):
     unanswered: list[str] = Field(default_factory=list)
     evidence: list[Evidence] = Field(default_factory=list)
     requester: str = ""
+    people: list[str] = Field(default_factory=list)
+    """Who asked for the ticket, and who contributed to what the card shows."""
     decided_by: str = ""
     decided_at: datetime | None = None
     filing: Literal["", "intended", "sent", "filed", "failed", "unknown"] = ""

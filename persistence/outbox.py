@@ -37,7 +37,8 @@ SEND = f"""
 
 # The newest card, and all that stand somewhere; `before` is the card of the same ticket that people saw before this one.
 CARDS = """
-    SELECT card.preview_id, card.draft_hash, card.version, card.sealed, card.status, card.message, card.digest, card.posted_at,
+    SELECT card.preview_id, card.draft_hash, card.version, card.sealed, card.status,
+           card.people, card.message, card.digest, card.posted_at,
            before.sealed AS before, decided.approved_by AS decided_by, decided.at AS decided_at,
            filing.status AS filing, filing.key, filing.url, filing.reason, session.state,
            extract(epoch FROM clock_timestamp() - coalesce(first.at, card.at))::float AS age,
@@ -164,15 +165,17 @@ TEXTS = ("decided_by", "filing", "key", "url", "reason", "digest")
 
 def _view(session_id: str, row: dict[str, Any], *, newest: bool) -> CardView:
     state, sealed = json.loads(row["state"] or "{}"), json.loads(row["sealed"])
+    people = json.loads(row["people"] or "[]")
     known: dict[str, Any] = {name: row[name] for name in PLAIN} | {name: row[name] or "" for name in TEXTS}
-    if newest:
+    if newest and row["status"] == "open":
         preview = state.get("preview") or {}
         known |= {"evidence": state.get("draft", {}).get("evidence", []), "unanswered": preview.get("unanswered", [])}
     return CardView(
         session_id=session_id,
         sealed=sealed,
         since=diff(json.loads(row["before"]), sealed) if row["before"] else [],
-        requester=state.get("requester", ""),
+        requester=people[0] if people else "",
+        people=people,
         posted=Posted.model_validate_json(row["message"]) if row["message"] else None,
         posted_at=row["posted_at"],
         decided_at=row["decided_at"],

@@ -80,8 +80,8 @@ WITHDRAW_REJECTION = """
     INSERT INTO approval_history (session_id, draft_hash, status, approved_by, preview_id, event_id, at) SELECT * FROM gone
 """
 SHOW = """
-    INSERT INTO previews (preview_id, session_id, draft_hash, sealed, version, status)
-    VALUES (%(preview_id)s, %(session_id)s, %(draft_hash)s, %(sealed)s, %(version)s, %(status)s)
+    INSERT INTO previews (preview_id, session_id, draft_hash, sealed, version, status, people)
+    VALUES (%(preview_id)s, %(session_id)s, %(draft_hash)s, %(sealed)s, %(version)s, %(status)s, %(people)s)
 """
 KEEP_CALL = """
     INSERT INTO model_calls (event_id, ordinal, digest, characters, answer)
@@ -272,7 +272,10 @@ def _writes(event: Event, turn: Turn) -> Iterator[_Write]:
         if card := graph.new_card:
             yield WITHDRAW_REJECTION, {"session_id": session_id, "draft_hash": card.draft_hash}
             sealed = SealedTicket(payload=card.sealed, draft_hash=card.draft_hash).bytes
-            yield SHOW, {**card.model_dump(exclude={"sealed"}), "session_id": session_id, "sealed": sealed}
+            said = graph.state.get("draft", {}).get("evidence", [])
+            people = [graph.state.get("requester", ""), *(one.get("author", "") for one in said)]
+            known = {"session_id": session_id, "sealed": sealed, "people": _json([*dict.fromkeys(people)])}
+            yield SHOW, {**card.model_dump(exclude={"sealed"}), **known}
         for call in graph.calls:
             yield KEEP_CALL, {**call.model_dump(exclude={"answer"}), "answer": _json(call.answer)}
     for n, body in enumerate(turn.shows):

@@ -85,6 +85,7 @@ previews = Table(
     Column("sealed", LargeBinary, nullable=False),
     Column("version", Integer, nullable=False),
     Column("status", Text, nullable=False),
+    Column("people", Json, nullable=True),  # who asked for the ticket, and who contributed: what the card says for good
     Column("message", Json, nullable=True),  # where the surface shows it; moves to the card that is shown there next
     Column("posted_at", DateTime(timezone=True), nullable=True),
     Column("shown_at", DateTime(timezone=True), nullable=True),

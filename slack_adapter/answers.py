@@ -86,10 +86,12 @@ async def show_form(client: AsyncWebClient, body: Body, view: forms.View) -> Non
         await tell(client, body, TOO_LATE if reason in EXPIRED else NOT_OPENED.format(reason=escape(reason)))
 
 
-async def refuse(ack: AsyncAck, view: Body, text: str, field: str = "") -> None:
-    """An error in a form, at one of its inputs; without a name at the first."""
+async def refuse(ack: AsyncAck, view: Body, wrong: str | Mapping[str, str]) -> None:
+    """Errors in a form, by the names of its inputs; one that is of none of them is shown at the first."""
     inputs = [block["block_id"] for block in view["blocks"] if block.get("type") == "input" and "block_id" in block]
-    await ack(response_action="errors", errors={field if field in inputs else next(iter(inputs), "form"): text})
+    named = {"": wrong} if isinstance(wrong, str) else wrong
+    errors = {field if field in inputs else next(iter(inputs), "form"): text for field, text in named.items()}
+    await ack(response_action="errors", errors=errors)
 
 
 async def give_back(ack: AsyncAck, view: Body, why: str) -> None:

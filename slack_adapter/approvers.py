@@ -115,6 +115,6 @@ async def told(workspace: Workspace, rule: Approvers) -> str:
     elif rule.who == "members":
         named = ["the full members of this channel", *named]
     if not named:
-        return "Nobody may approve here yet: name approvers with /signoff setup."
+        return "Nobody may approve here yet: an admin of the workspace can name approvers with /signoff setup."
     listed = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
     return f"{listed[0].upper()}{listed[1:]} may approve" + (", but not who asked." if rule.not_requester else ".")

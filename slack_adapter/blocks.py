@@ -266,7 +266,7 @@ def _confirm(title: str, text: str, yes: str, no: str) -> dict[str, Any]:
 
 
 def _stamp(card: CardView) -> Block:
-    known = [person for person in dict.fromkeys([card.requester, *(one.author for one in card.evidence)]) if _is_id(person)]
+    known = [person for person in dict.fromkeys([card.requester, *card.people]) if _is_id(person)]
     asked = f" · asked for by <@{card.requester}>" if card.requester in known else ""
     others = ", ".join(f"<@{person}>" for person in known if person != card.requester)
     return context(f"Version {card.version} · `{card.draft_hash[:SHORT]}`{asked}" + (f" · with {others}" if others else ""))
@@ -363,5 +363,5 @@ def answer_blocks(text: str, since: Sequence[FieldChange], where: str) -> list[B
     if since:
         blocks += changes(since)
     if where:
-        blocks.append(section(link(where, "Go to the current card")))
+        blocks.append(section(link(where, "Go to the card")))
     return blocks

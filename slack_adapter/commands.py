@@ -106,8 +106,8 @@ class Commands:
         was_home = await settings.home(team_id) == channel
         if not wrong and (refused := await self._may_settle(body, team_id, channel, all_direct=home != was_home)):
             wrong = {"options" if refused == ADMINS else "": refused}
-        for field, text in wrong.items():
-            await refuse(ack, view, text, field)
+        if wrong:
+            await refuse(ack, view, wrong)
             return
         await settings.store(team_id, channel, setting, user)
         if home != was_home:

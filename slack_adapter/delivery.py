@@ -133,7 +133,7 @@ class Delivery:
         """Tells one person what a click came to that decided nothing."""
         body, cards = effect.body, await self._outbox.cards(talk.session_id)
         text = _told(body, cards)
-        since = [FieldChange.model_validate(change) for change in body["diff"]]
+        since = [FieldChange.model_validate(change) for change in body["diff"] if body["row"] != "forbidden"]
         where = _where(talk, cards) if body["row"] in ("stale", "unknown", "discarded") else ""
         shown: list[Block] = blocks.answer_blocks(text, since, where)
         await self._poster.whisper(talk, effect, body["to"], text, shown, in_thread=bool(cards))

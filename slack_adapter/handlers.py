@@ -127,7 +127,7 @@ class Handlers:
         async with answering(client, body):
             if found := await self._draft(body, context, client):
                 session_id, draft = found
-                missing = body["actions"][0]["action_id"] == "fill_in"
+                missing = body["actions"][0]["action_id"] == "fill_in" and bool(draft.missing())
                 await show_form(client, body, forms.edit_form(session_id, draft, missing=missing))
 
     async def reopen_form(self, ack: AsyncAck, body: Body, context: AsyncBoltContext, client: AsyncWebClient) -> None:
@@ -173,7 +173,7 @@ class Handlers:
         for operation in operations:
             _, problems = apply(draft, [operation], {})
             if problems or (operation.field == "title" and not operation.value):
-                await refuse(ack, view, problems[0] if problems else NO_TITLE, operation.field)
+                await refuse(ack, view, {operation.field: problems[0] if problems else NO_TITLE})
                 return
         if operations:
             said = Reply(text=_in_words(operations), by=body["user"]["id"], edits=operations)

@@ -21,6 +21,9 @@ SCOPES = {
 }
 """The bot scopes, and why each is needed."""
 
+OPTIONAL = ("assistant:write",)
+"""Scopes without which all but an ornament works: on Slack's free plan there are no agents."""
+
 EVENTS = {
     "app_uninstalled": "It was removed from the workspace: its token there is forgotten.",
     "app_home_opened": "Somebody opens its messages: it offers prompts to begin with.",

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,6 +18,9 @@ from slack_adapter.guard import BODY_LIMIT, Refused, check_body, check_command, 
 
 EVENTS_PATH = "/slack/events"
 
+QUIET = 60.0
+"""Seconds between two warnings of refused requests."""
+
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -30,6 +34,7 @@ class Site:
     def __init__(self, app: AsyncApp, signing_secret: str, healthy: Callable[[], bool]) -> None:
         self._bolt, self._healthy = AsyncSlackRequestHandler(app, path=EVENTS_PATH), healthy
         self._verifier = SignatureVerifier(signing_secret)
+        self._quiet_until = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -40,11 +45,18 @@ class Site:
             try:
                 body = await self._checked(scope, receive)
             except Refused as refused:
+                self._warn(refused)
                 await _answer(send, refused.status, str(refused))
                 return
             await self._bolt(scope, _again(body), send)
         else:
             await self._bolt(scope, receive, send)
+
+    def _warn(self, refused: Refused) -> None:
+        """Once in a while: anybody can send requests, and an operator wants to know that a secret is wrong."""
+        if time.monotonic() >= self._quiet_until:
+            self._quiet_until = time.monotonic() + QUIET
+            log.warning("a request was refused with %s: %s", refused.status, refused)
 
     async def _checked(self, scope: Scope, receive: Receive) -> bytes:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
@@ -93,7 +105,7 @@ class _Socket(AsyncSocketModeHandler):
 
 
 @asynccontextmanager
-async def socket(app: AsyncApp, app_token: str, client: AsyncWebClient) -> AsyncIterator[SocketModeClient]:
+async def connected(app: AsyncApp, app_token: str, client: AsyncWebClient) -> AsyncIterator[SocketModeClient]:
     """A connection over Socket Mode, for as long as this lasts."""
     handler = _Socket(app, app_token, web_client=AsyncWebClient(token=app_token, base_url=client.base_url))
     await handler.connect_async()  # type: ignore[no-untyped-call]

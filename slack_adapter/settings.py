@@ -6,13 +6,17 @@ and the channel's own table in the file, which nobody in Slack can change.
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.protocol import Setting
 from agent.sealing import Destination
 from agent.surfaces import Places
+
+UserId = Annotated[str, Field(pattern=r"^[UW][A-Z0-9]+$")]
+GroupId = Annotated[str, Field(pattern=r"^S[A-Z0-9]+$")]
+ChannelId = Annotated[str, Field(pattern=r"^[CG][A-Z0-9]+$")]
 
 
 class BadSettings(Exception):
@@ -26,10 +30,16 @@ class Approvers(BaseModel):
 
     who: Literal["members", "workspace", "listed"] = "members"
     """Full members of the channel, of the workspace, or only those listed."""
-    people: list[str] = Field(default_factory=list)
-    groups: list[str] = Field(default_factory=list)
+    people: list[UserId] = Field(default_factory=list)
+    groups: list[GroupId] = Field(default_factory=list)
     not_requester: bool = False
     """Somebody else than the one who asked for the ticket has to approve it."""
+
+    @model_validator(mode="after")
+    def _somebody(self) -> Self:
+        if self.who == "listed" and not (self.people or self.groups):
+            raise ValueError("nobody is listed, so nobody could approve")
+        return self
 
 
 class ChannelSetting(BaseModel):
@@ -58,8 +68,8 @@ class SettingsFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     default: dict[str, Any] = Field(default_factory=dict)
-    channels: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    home: dict[str, str] = Field(default_factory=dict)
+    channels: dict[ChannelId, dict[str, Any]] = Field(default_factory=dict)
+    home: dict[str, ChannelId] = Field(default_factory=dict)
     """Workspace -> the channel whose settings hold for direct messages, and where their cards go if need be."""
 
 
@@ -67,10 +77,12 @@ def load(path: str | None) -> SettingsFile:
     """Reads the file, and tries each channel's settings. Raises BadSettings."""
     if not path:
         return SettingsFile()
+    table = ""
     try:
         with Path(path).open("rb") as file:
             settings = SettingsFile.model_validate(tomllib.load(file))
-        for given in (settings.default, *settings.channels.values()):
+        for name, given in {"default": settings.default, **settings.channels}.items():
+            table = name
             ChannelSetting.model_validate(given)
     except OSError as error:
         raise BadSettings(f"{path} cannot be read ({error.strerror}): correct SIGNOFF_SETTINGS, or unset it.") from None
@@ -78,8 +90,9 @@ def load(path: str | None) -> SettingsFile:
         raise BadSettings(f"{path} is no TOML ({error}): mend it.") from None
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise BadSettings(f"{path}: {where} is not as it should be ({first['msg']}): mend it, see docs/slack.md.") from None
+        where = ".".join(map(str, (table, *first["loc"]) if table else first["loc"]))
+        what = "is no key that there is" if first["type"] == "extra_forbidden" else f"is not as it should be ({first['msg']})"
+        raise BadSettings(f"{path}: {where} {what}: mend it, see docs/slack.md.") from None
     return settings
 
 

@@ -9,9 +9,15 @@ from pydantic import ValidationError
 from slack_adapter.blocks import TYPES
 from slack_adapter.forms import INPUT_LIMIT, View, items_of, states, value_of
 from slack_adapter.pieces import Block, plain
-from slack_adapter.settings import Approvers, ChannelSetting
+from slack_adapter.settings import ChannelSetting
 
 SETUP = "setup_form"
+WRONG: dict[tuple[int | str, ...], str] = {
+    ("project",): "A project's key begins with a letter and has letters, digits and . _ / - only.",
+    ("approvers",): "Name at least one person or group below: nobody else could approve.",
+    ("approvers", "groups"): "User groups are named by their ids, which begin with S: in Slack, copy the group's link.",
+}
+"""What may be wrong with what was entered, and what to do."""
 WHO = {
     "members": "Full members of this channel",
     "workspace": "Every full member of the workspace",
@@ -68,12 +74,12 @@ def read_setup(view: Mapping[str, Any]) -> tuple[str, str, ChannelSetting, bool,
         team, channel = str(kept["t"]), str(kept["c"])
         entered = {field: value_of(state) for field, state in states(view)}
         ticked = entered["options"]
-        rule = Approvers(
-            who=entered["who"],
-            people=entered["people"],
-            groups=items_of("labels", entered["groups"]),
-            not_requester="not_requester" in ticked,
-        )
+        rule = {
+            "who": entered["who"],
+            "people": entered["people"],
+            "groups": items_of("labels", entered["groups"]),
+            "not_requester": "not_requester" in ticked,
+        }
         given = {name: entered[name] for name in ("tracker", "project", "assignee", "open_to")}
         given["issue_type"] = "" if entered["issue_type"] == "none" else entered["issue_type"]
         given["labels"] = items_of("labels", entered["labels"])
@@ -82,9 +88,12 @@ def read_setup(view: Mapping[str, Any]) -> tuple[str, str, ChannelSetting, bool,
     try:
         return team, channel, ChannelSetting.model_validate({**given, "approvers": rule}), "home" in ticked, {}
     except ValidationError as error:
-        if any(one["loc"][0] != "project" for one in error.errors()):
-            raise ValueError("no form of this version") from error
-        wrong = {"project": "A project's key begins with a letter and has letters, digits and . _ / - only."}
+        wrong = {}
+        for one in error.errors():
+            where = one["loc"][:2] if one["loc"][0] == "approvers" else one["loc"][:1]
+            if where not in WRONG:
+                raise ValueError("no form of this version") from error
+            wrong[str(where[-1]).replace("approvers", "who")] = WRONG[where]
         return team, channel, ChannelSetting(), False, wrong
 
 

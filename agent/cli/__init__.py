@@ -79,6 +79,12 @@ class _Version(argparse.Action):
         parser.exit()
 
 
+def _port(given: str) -> int:
+    if not (given.isascii() and given.isdigit() and int(given) <= 65_535):
+        raise argparse.ArgumentTypeError(f"{given} is no port: give a number from 0 to 65535")
+    return int(given)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="signoff",
@@ -94,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="be in Slack, over HTTP or Socket Mode")
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
-    serve.add_argument("--port", type=int, default=3000, help="the port to listen on (3000; 0: any free one)")
+    serve.add_argument("--port", type=_port, default=3000, help="the port to listen on (3000; 0: any free one)")
     serve.add_argument("--socket", action="store_true", help="connect to Slack over Socket Mode, and listen on nothing")
 
     doctor = commands.add_parser("doctor", help="check all that serve needs, and say what to do about what is wrong")

@@ -1,8 +1,11 @@
 """`signoff serve`: Signoff in Slack, over HTTP or Socket Mode."""
 
 import asyncio
+import logging
 import os
 import signal
+import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from functools import partial
@@ -33,7 +36,7 @@ from slack_adapter.errands import Errands
 from slack_adapter.facts import SlackFacts
 from slack_adapter.install import SCOPES
 from slack_adapter.posting import Poster
-from slack_adapter.server import EVENTS_PATH, Site, socket
+from slack_adapter.server import EVENTS_PATH, Site, connected
 from slack_adapter.settings import BadSettings, Settings, load
 from slack_adapter.workspaces import REVOKED, Workspaces, named, passes, pause_of
 
@@ -52,6 +55,7 @@ def run(*, host: str, port: int, over_socket: bool) -> int:
         raise Usage("SLACK_APP_TOKEN must be an app-level token (xapp-...): create one under Basic Information, and set it.")
     if not over_socket and not secret:
         raise Usage("SLACK_SIGNING_SECRET is not set: copy it from your app's Basic Information, or use --socket.")
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with ExitStack() as stack:
         with Console(stderr=True).status("starting …"):
             dsn = stack.enter_context(wiring.database_dsn())
@@ -79,11 +83,12 @@ async def _serve(dsn: str, host: str, port: int, secret: str, app_token: str) ->
                 reason = error.response.get("error", "no answer")
                 mend = "it needs the scope connections:write, and the app Socket Mode; signoff doctor says more."
                 raise Usage(f"Slack refuses SLACK_APP_TOKEN ({reason}): {mend}") from None
-            await stack.enter_async_context(socket(app, app_token, client))
+            await stack.enter_async_context(connected(app, app_token, client))
             _say("Signoff is connected to Slack over Socket Mode; Ctrl-C ends it.")
             await _told_to_end()
         else:
-            await Server(Site(app, secret, lambda: database.queue.ready), host, port).serve()
+            listening = stack.enter_context(_listening(host, port))
+            await Server(Site(app, secret, lambda: database.queue.ready), host, port).serve(sockets=[listening])
 
 
 @asynccontextmanager
@@ -162,6 +167,18 @@ async def _find_token(engine: AsyncEngine, team: str) -> str | None:
     return token
 
 
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket of this address. Raises Usage."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError as error:
+        raise Usage(f"Nothing can listen on {host}:{port} ({error.strerror}): choose another --host or --port.") from None
+    return listening
+
+
 class Server(uvicorn.Server):
     """uvicorn, which says where it listens once it does."""
 
@@ -172,9 +189,9 @@ class Server(uvicorn.Server):
             )
         )
 
-    async def startup(self, sockets: object = None) -> None:
-        """Binds, and tells the address: with port 0 nobody else knows it."""
-        await super().startup(sockets=None)
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens, and tells the address: with port 0 nobody else knows it."""
+        await super().startup(sockets=sockets)
         if self.started:
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             _say(f"Signoff listens on http://{host}:{port}{EVENTS_PATH}; Ctrl-C ends it.")

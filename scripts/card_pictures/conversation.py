@@ -72,7 +72,7 @@ async def talk(channel: Channel) -> dict[str, Any]:
     news = [one for one in channel.said(asked.ts) if one.ts > answered.ts]
     return {
         "card": [shown(asked), shown(first)],
-        "changed": [shown(answered), shown(second)],
+        "changed": [shown(second), shown(answered)],  # it is changed where it stands, above
         "filed": [shown(slack.latest(second)), *(shown(one) for one in news)],
         "form": form,
     }

@@ -15,7 +15,11 @@ SIGNOFF = Path(sys.executable).parent / "signoff"
 def start(dsn: str, *args: str) -> "subprocess.Popen[str]":
     environment = {**os.environ, "DATABASE_URL": dsn, "COVERAGE_PROCESS_START": ""}
     pipe = subprocess.PIPE
-    return subprocess.Popen([SIGNOFF, *args], stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment)
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored by what runs in the background
+    try:
+        return subprocess.Popen([SIGNOFF, *args], stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment)
+    finally:
+        signal.signal(signal.SIGINT, heard)
 
 
 @pytest.mark.parametrize(("end", "status"), [("/quit", 0), ("SIGINT", 130)])

@@ -80,6 +80,7 @@ def test_a_ticket_typed_by_a_person(dsn: str, tmp_path: Path) -> None:
             other.type("/edit title=Changed by bob\r")
             other.see("version 2 by bob")
             terminal.see("Title: added    Changed by bob")  # above ann's prompt, without a word of hers
+            other.see("bob › ")
             other.type("\x04")
             other.see("signoff chat --session typed")
         terminal.type("/approve\r")  # a line begun before bob's card came up does not mean that one

@@ -52,6 +52,7 @@ def card_of(draft: TicketDraft, before: TicketDraft | None = None, **about: Any)
         sealed=sealed.payload,
         since=diff(old.payload if old else None, sealed.payload),
         evidence=draft.evidence,
+        people=[one.author for one in draft.evidence],
         unanswered=draft.missing(),
         **{"status": "open", "age": 0.0, "requester": "U1ANN", **about},
     )

@@ -364,3 +364,17 @@ async def test_a_decided_card_that_somebody_deleted_stays_deleted(ops: Channel) 
     await ops.until(lambda: "Filed as" in words(ops.said(said.ts)[-1].blocks), "filed")
     await ops.quiet()
     assert not [one for one in ops.said(said.ts) if "Approved by" in words(one.blocks)]
+
+
+async def test_a_filed_card_names_its_people_for_good(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    await ops.card(said.ts)
+    await ops.mention("Priority: high", by="U2BOB", thread=said.ts)
+    card = await ops.card(said.ts, "high")
+    await ops.slack.click("U1ANN", card, "approve_draft")
+    await ops.until(lambda: "new_ticket" in buttons(ops.slack.latest(card)), "filed")
+    await ops.quiet()
+    await ops.slack.click("U3GUS", ops.slack.latest(card), "new_ticket")
+    await ops.until(lambda: "What is the problem" in words(ops.said(said.ts)[-1].blocks), "a question")
+    await ops.quiet()
+    assert "asked for by <@U1ANN> · with <@U2BOB>" in words(ops.slack.latest(card).blocks)

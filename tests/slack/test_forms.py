@@ -260,3 +260,19 @@ async def test_a_conflict_keeps_the_files_that_were_taken_off(ops: Channel) -> N
     await ops.card(said.ts, "bob's title")
     [row] = await ops.rows("SELECT convert_from(sealed, 'UTF8') AS sealed FROM previews WHERE status = 'open'")
     assert "screen.png" not in row["sealed"]
+
+
+@pytest.mark.parametrize(
+    ("entered", "field", "told"),
+    [
+        ({"who": "listed"}, "who", "at least one person or group"),
+        ({"groups": "@ops-leads"}, "groups", "begin with S"),
+    ],
+)
+async def test_a_rule_that_nobody_could_follow_is_refused_in_the_form(
+    ops: Channel, entered: dict, field: str, told: str
+) -> None:
+    await ops.slack.command("U1ANN", "C1OPS", "/signoff", "setup")
+    answer = await ops.slack.submit("U1ANN", await ops.view("U1ANN"), entered)
+    assert told in answer.json["errors"][field]
+    assert await ops.count("places") == 0

@@ -119,6 +119,8 @@ async def test_installed_in_two_workspaces_over_oauth(slack: Slack, looking: Dat
         ({"SLACK_API_URL": "http://127.0.0.1:9/api/"}, [], "Slack cannot be reached"),
         ({"SLACK_API_URL": "{base}/nowhere/"}, [], "Slack does not answer as it should"),
         ({"SIGNOFF_SETTINGS": "nowhere.toml"}, [], "nowhere.toml cannot be read"),
+        ({}, ["--port", "99999"], "99999 is no port"),
+        ({}, ["--host", "192.0.2.1"], "Nothing can listen on 192.0.2.1"),
     ],
 )
 async def test_what_cannot_be_served_is_said(

@@ -138,3 +138,10 @@ def test_it_never_invents(text: str, asked: str) -> None:
     )
     for one in operations:
         assert all(value in cleaned for value in one["value"])
+
+
+@pytest.mark.parametrize("word", ["hi", "Hello!", "help", "what can you do?"])
+def test_a_greeting_is_no_ticket(word: str) -> None:
+    said, changed = hear(word)
+    assert "what is wrong, or what you need" in said[-1]
+    assert changed == {}

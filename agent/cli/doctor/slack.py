@@ -11,7 +11,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from agent.cli import wiring
 from agent.cli.doctor.check import TIMEOUT, Check, env
-from slack_adapter.install import SCOPES
+from slack_adapter.install import OPTIONAL, SCOPES
 from slack_adapter.workspaces import named, status
 
 SKEW = 60.0
@@ -116,11 +116,12 @@ def _scopes(header: str | None) -> Check:
     if header is None:
         return Check("scopes", "skipped", "Slack did not say which the token has")
     granted = {scope.strip() for scope in header.split(",")} - {""}
-    if missing := [scope for scope in SCOPES if scope not in granted]:
+    if missing := [scope for scope in SCOPES if scope not in (*granted, *OPTIONAL)]:
         todo = "add them under OAuth & Permissions > Bot Token Scopes, and install the app again"
         return Check("scopes", "wrong", f"missing: {', '.join(missing)}", todo)
-    more = sorted(granted - set(SCOPES))
-    return Check("scopes", "ok", f"all {len(SCOPES)}" + (f", and not needed: {', '.join(more)}" if more else ""))
+    more, without = sorted(granted - set(SCOPES)), [scope for scope in OPTIONAL if scope not in granted]
+    found = f"all but {', '.join(without)}, which is not needed on a free plan" if without else f"all {len(SCOPES)}"
+    return Check("scopes", "ok", found + (f", and not needed: {', '.join(more)}" if more else ""))
 
 
 def _signing_secret() -> Check:

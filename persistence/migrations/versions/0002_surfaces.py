@@ -11,6 +11,7 @@ def upgrade() -> None:
     """Adds columns and one table."""
     op.add_column("inbox", sa.Column("surface", sa.Text, nullable=True))
     previews: list[sa.Column[object]] = [
+        sa.Column("people", sa.Text, nullable=True),
         sa.Column("message", sa.Text, nullable=True),
         sa.Column("posted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("shown_at", sa.DateTime(timezone=True), nullable=True),
