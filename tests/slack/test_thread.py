@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 
 from agent import shell
+from agent.conversation import Conversation, Head, replay
+from persistence.history import read_steps
+from skills.trackers.local import LocalRenderer
 from slack_adapter import facts
 from tests.slack.channel import COMPLETE, Channel, buttons, words
 
@@ -208,3 +211,23 @@ async def test_what_goes_wrong_with_one_message_holds_up_no_click(ops: Channel, 
     await ops.slack.click("U2BOB", card, "approve_draft")
     await ops.until(lambda: "Filed as" in words(ops.slack.latest(card).blocks), "filed")
     assert [one for one in ops.said(said.ts) if "could not process that message" in words(one.blocks)]
+
+
+async def test_what_was_said_in_slack_replays_without_slack(ops: Channel) -> None:
+    top = await ops.slack.say("U1ANN", "C1OPS", "Title: Export fails")
+    await ops.slack.say("U1ANN", "C1OPS", "Problem: <@U2BOB> saw :fire: in <#C1OPS>", thread_ts=top.ts)
+    await ops.mention("please", thread=top.ts)
+    await ops.slack.say("U2BOB", "C1OPS", "chatter", thread_ts=top.ts)
+    await ops.until(lambda: ops.said(top.ts), "a question")
+    await ops.slack.say("U1ANN", "C1OPS", "it finishes", thread_ts=top.ts)
+    card = await ops.card(top.ts)
+    await ops.slack.click("U3GUS", card, "approve_draft")
+    await ops.slack.click("U2BOB", card, "approve_draft")
+    await ops.until(lambda: "new_ticket" in buttons(ops.slack.latest(card)), "filed")
+    await ops.slack.click("U1ANN", ops.slack.latest(card), "new_ticket")
+    await ops.quiet()
+    session_id = f"T1:C1OPS:{top.ts}"
+    steps = await read_steps(ops.database.engine, session_id)
+    assert len(steps) == 7
+    conversation = Conversation(head=Head(session_id=session_id), steps=steps)
+    assert await replay(conversation, LocalRenderer()) is None
