@@ -159,8 +159,8 @@ class Cards:
         try:
             await self._show_in(channel, talk, card, posted, call=call)
         except SlackApiError as error:
-            if passes(error) or channel == talk.channel:
-                raise
+            if passes(error) or channel == talk.channel or card.status == "superseded":
+                raise  # nobody needs one that was put away
             log.warning("a card of %s cannot be shown in its home %s: %s", talk.session_id, channel, named(error))
             self._closed[channel] = time.monotonic() + CLOSED
             await self._show_in(talk.channel, talk, card, None, call=call)

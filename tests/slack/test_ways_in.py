@@ -245,6 +245,10 @@ async def test_a_card_moves_to_the_home_that_is_chosen(ops: Channel, home: Chann
     ops.slack.channels["C3DEV"].archived = True
     await ops.slack.say("U4ZOE", "D4ZOE", "Priority: high", thread_ts=said.ts)
     await home.card(said.ts, "high")
+    await ops.slack.say("U4ZOE", "D4ZOE", "Labels: late", thread_ts=said.ts)
+    await home.card(said.ts, "late")
+    await ops.quiet()
+    assert not [one for one in home.said(said.ts) if "no longer current" in words(one.blocks)]
 
 
 async def test_what_is_said_under_a_new_ticket_before_slack_has_answered_is_heard(ops: Channel) -> None:
