@@ -6,8 +6,8 @@ was shown: only what it names is compared.
 """
 
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from pydantic import BaseModel, Field, ValidationError
 from agent.checkpoint import TurnSaver
 from agent.graph import Listener, build
 from agent.interview import GuidedInterview
-from agent.ports import ApprovalRecord, Card, Event, ModelCall, Pending, Renderer, Snapshot, Ticket, Turn, Verdict
-from agent.protocol import Decision, FilingOutcome
-from agent.sealing import Destination
+from agent.ports import ApprovalRecord, Card, Event, Filing, ModelCall, Pending, Settled, Snapshot, Turn, Verdict
+from agent.protocol import Decision, FilingOutcome, Settlement
+from agent.sealing import Destination, SealedTicket, marker
+from agent.trackers import Renderer, Ticket
 from agent.turn import Turns
 
 FORMAT = 1
@@ -64,8 +65,8 @@ def dump(conversation: Conversation) -> Iterator[str]:
     for step in conversation.steps:
         event = step.event.model_dump(mode="json", include={"event_id", "answer"}, exclude_defaults=True)
         line: dict[str, Any] = {"event": event | {"answer": {"type": step.event.answer.type, **event["answer"]}}}
-        if not step.verdict.allowed:
-            line["verdict"] = step.verdict.model_dump()
+        if step.verdict != Verdict():
+            line["verdict"] = step.verdict.model_dump(exclude_defaults=True)
         if step.calls:
             line["calls"] = [call.model_dump() for call in step.calls]
         yield json.dumps(line)
@@ -114,11 +115,13 @@ class Difference:
     today: dict[str, Any] | None
 
 
-async def run(conversation: Conversation, tracker: Renderer) -> AsyncIterator[tuple[Step, list[dict[str, Any]]]]:
+async def run(
+    conversation: Conversation, renderers: Mapping[str, Renderer]
+) -> AsyncIterator[tuple[Step, list[dict[str, Any]]]]:
     """Runs the conversation's events through today's graph; gives each with what it shows."""
     recorded = _Recorded()
     listener = Listener(recorded, conversation.head.questions)
-    graph = build(listener, tracker, conversation.head.destination, TurnSaver())
+    graph = build(listener, renderers, conversation.head.destination, TurnSaver())
     turns = Turns(graph, overhears=conversation.head.overhears)
     session = _Session()
     for step in conversation.steps:
@@ -129,10 +132,10 @@ async def run(conversation: Conversation, tracker: Renderer) -> AsyncIterator[tu
         yield step, turn.shows
 
 
-async def replay(conversation: Conversation, tracker: Renderer) -> Difference | None:
+async def replay(conversation: Conversation, renderers: Mapping[str, Renderer]) -> Difference | None:
     """The first difference between what was shown then and what today's graph shows; None if there is none."""
     number = 0
-    async for step, today in run(conversation, tracker):
+    async for step, today in run(conversation, renderers):
         number += 1
         if difference := _first_difference(number, step.shows, today):
             return difference
@@ -175,7 +178,7 @@ class _Session:
     checkpoint: bytes | None = None
     cards: list[Card] = field(default_factory=list)
     approvals: dict[str, ApprovalRecord] = field(default_factory=dict)
-    tickets: dict[str, Ticket] = field(default_factory=dict)
+    filings: dict[str, Filing] = field(default_factory=dict)
 
     def snapshot(self, event: Event) -> Snapshot:
         clicked = self._clicked(event.answer) if isinstance(event.answer, Decision) else None
@@ -188,8 +191,21 @@ class _Session:
             open_card=next((card for card in self.cards if card.status == "open"), None),
             clicked=clicked,
             standing=self.approvals.get(clicked.draft_hash) if clicked else None,
-            ticket=self.tickets.get(clicked.draft_hash) if clicked else None,
+            ticket=filed.ticket if clicked and (filed := self.filings.get(clicked.draft_hash)) else None,
+            filing=self._filing(event.answer) if isinstance(event.answer, FilingOutcome | Settlement) else None,
         )
+
+    def _filing(self, answer: FilingOutcome | Settlement) -> Filing | None:
+        """What it is about; an outcome is on record before the session is told of it."""
+        about = [one for one in self.filings.values() if one.draft_hash.startswith(answer.draft_hash or "")]
+        if not about:
+            return None
+        filing = about[-1]
+        if isinstance(answer, FilingOutcome):
+            ticket = Ticket(key=answer.key, url=answer.url) if answer.key else None
+            filing = replace(filing, status=answer.status, ticket=ticket)
+            self.filings[filing.draft_hash] = filing
+        return filing
 
     def _clicked(self, click: Decision) -> Card | None:
         named = [card for card in self.cards if click.draft_hash and card.draft_hash.startswith(click.draft_hash)]
@@ -199,8 +215,8 @@ class _Session:
 
     def commit(self, snapshot: Snapshot, turn: Turn) -> None:
         self.turn += 1
-        if outcome := _filed(snapshot.event.answer):
-            self.tickets[str(outcome.draft_hash)] = Ticket(key=outcome.key, url=outcome.url)
+        if settled := turn.settled:
+            self._settle(settled)
         if (graph := turn.graph) is None:
             return
         self.state, self.pending, self.checkpoint = graph.state, graph.pending, graph.checkpoint
@@ -217,7 +233,21 @@ class _Session:
                 del self.approvals[card.draft_hash]
         if decision := graph.decision:
             self.approvals[decision.draft_hash] = decision
+            if decision.status == "approved":
+                self._intend(decision)
 
+    def _intend(self, decision: ApprovalRecord) -> None:
+        card = next(card for card in self.cards if card.preview_id == decision.preview_id)
+        sealed = SealedTicket(payload=card.sealed).bytes
+        named = marker(decision.session_id, decision.draft_hash)
+        self.filings[decision.draft_hash] = Filing(
+            decision.session_id, decision.draft_hash, sealed, decision, named, "", "intended"
+        )
 
-def _filed(answer: object) -> FilingOutcome | None:
-    return answer if isinstance(answer, FilingOutcome) and answer.status == "filed" else None
+    def _settle(self, settled: Settled) -> None:
+        filing = settled.filing
+        if settled.to == "withdrawn":
+            del self.filings[filing.draft_hash], self.approvals[filing.draft_hash]
+            return
+        attempt = filing.attempt + (settled.to == "intended")
+        self.filings[filing.draft_hash] = replace(filing, status=settled.to, attempt=attempt, ticket=settled.ticket)

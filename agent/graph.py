@@ -5,6 +5,7 @@ it is resumed with; so the same graph runs in Slack, in a terminal, in LangGraph
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +17,9 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.prebuilt import ToolNode
 from pydantic import ValidationError
 
-from agent.draft import TEXT_LIMIT, Operation, TicketDraft, apply, clean, first_line
+from agent.draft import CUSTOM, TEXT_LIMIT, Operation, TicketDraft, apply, clean, first_line
 from agent.listening import order_in, record, request_for, sources_for
-from agent.ports import Renderer
+from agent.projects import Project
 from agent.protocol import (
     DECISIONS,
     PreviewRequest,
@@ -29,6 +30,7 @@ from agent.protocol import (
 )
 from agent.sealing import Destination, SealedTicket, diff, seal
 from agent.state import State, to_message, to_reply, window
+from agent.trackers import Renderer
 from skills.ask_user import ask_user
 from skills.file_ticket import file_ticket
 from skills.preview_ticket import preview_ticket
@@ -53,6 +55,9 @@ NOTHING_YET = "There is nothing to preview yet: tell me what the problem is, in 
 EMPTY = "That message was empty, so nothing changed: say what the ticket is about."
 AS_IT_WAS = "Nothing changed: it said that already."
 BEING_FILED = "The ticket is being filed, as it was approved; what you said is kept for the next one."
+NOT_TAKEN = "The tracker did not take the {field}: {said} What should it be?"
+NOT_DESCRIBED = "I cannot tell yet what {where} takes ({problem}), so there is no card: say *show* to try again."
+LEFT = "It is left as it is: say *new* to start another ticket, and what it is about."
 KEPT = "What was said meanwhile is kept: say *new* to start a ticket with it."
 
 Graph = CompiledStateGraph[State, None, State, State]
@@ -60,7 +65,7 @@ Graph = CompiledStateGraph[State, None, State, State]
 _RESET = {
     name: field.get_default(call_default_factory=True)
     for name, field in State.model_fields.items()
-    if name not in ("messages", "event_id", "show", "calls", "quiet", "unheard", "destination")
+    if name not in ("messages", "event_id", "show", "calls", "quiet", "unheard", "destination", "project", "undescribed")
 }
 """The state's fields as they are at the start of a ticket."""
 
@@ -78,12 +83,15 @@ class Listener:
 
 def build(
     listener: Listener,
-    tracker: Renderer,
+    renderers: Mapping[str, Renderer],
     destination: Destination,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
 ) -> Graph:
-    """The compiled graph. Studio brings its own checkpointer; the shell gives one that holds a single turn."""
-    nodes = _Nodes(listener, tracker, destination)
+    """The compiled graph, over the trackers by name. `destination` is for sessions whose place has settled none.
+
+    Studio brings its own checkpointer; the shell gives one that holds a single turn.
+    """
+    nodes = _Nodes(listener, renderers, destination)
     graph = StateGraph(State)
     graph.add_node("extract", nodes.extract)
     graph.add_node("decide", nodes.decide)
@@ -111,8 +119,8 @@ async def _after_decide(state: State) -> str:
 class _Nodes:
     """The two nodes of ours, with what they need: the listener, and where tickets go."""
 
-    def __init__(self, listener: Listener, tracker: Renderer, destination: Destination) -> None:
-        self._listener, self._tracker, self._destination = listener, tracker, destination
+    def __init__(self, listener: Listener, renderers: Mapping[str, Renderer], destination: Destination) -> None:
+        self._listener, self._renderers, self._destination = listener, renderers, destination
         self._model = listener.model.bind_tools([update_draft])
 
     async def extract(self, state: State) -> dict[str, Any]:
@@ -124,7 +132,7 @@ class _Nodes:
         if reply.amends:
             return update | {"quiet": True, "draft": _amended(state.draft, reply)}
         replies = [*reply.thread, reply.model_copy(update={"thread": []})]
-        if state.outcome and state.outcome.status == "filed":
+        if state.outcome and state.outcome.status in ("filed", "left"):
             if (started := _started(state, reply)) is None:
                 return update | {"quiet": not (reply.addressed or order_in(reply))}
             replies, update = started, update | _RESET | {"unheard": False}
@@ -203,11 +211,15 @@ class _Nodes:
 
     async def decide(self, state: State) -> dict[str, Any]:
         """Says by the rows of `agent.protocol.DECISIONS` what is next; the only way to a gate."""
-        questions = self._questions(state)
-        draft = state.draft
+        draft, questions = state.draft, self._questions(state)
         if not draft.title and not questions:  # asked in vain: the problem's first line stands in
             draft = _titled(draft)
-        sealed = seal(state.destination or self._destination, self._tracker.render(draft))
+        destination = state.destination or self._destination
+        renderer, project = self._renderers[destination.tracker], state.project or Project(key=destination.project)
+        if draft.title:
+            questions += _of_tracker(state, destination) or renderer.questions(draft, project)
+        questions = questions[: self._listener.questions]
+        sealed = None if questions or not draft.title else seal(destination, renderer.render(draft, project))
         row = first(
             DECISIONS,
             Situation(
@@ -215,7 +227,7 @@ class _Nodes:
                 approved=state.approval is not None,
                 to_ask=bool(questions),
                 previewable=bool(draft.title),
-                rejected_same=sealed.draft_hash == state.rejected_hash,
+                rejected_same=sealed is not None and sealed.draft_hash == state.rejected_hash,
                 asked_to_show=state.show,
             ),
         )
@@ -241,17 +253,23 @@ class _Nodes:
                 asked = state.asked | {name: n + 1 if again or not n else n for name, n in counts.items()}
                 call = _call(state, "ask_user", {"questions": [question.model_dump() for question in questions]})
                 return update | {"asking": questions, "asked": asked} | call
+        assert sealed
         preview = self._preview(state, draft, sealed)
         return update | {"preview": preview, "rejected_hash": ""} | _call(state, "preview_ticket", preview.model_dump())
 
     def _questions(self, state: State) -> list[Question]:
+        """What is missing or was not taken, as far as it is to be asked for (again)."""
         missing = [Question(field=field, text=ASK[field]) for field in state.draft.missing()]
-        open_ones = [
+        missing += [
+            Question(field=one.field, text=NOT_TAKEN.format(field=one.field.removeprefix(CUSTOM), said=one.said))
+            for one in state.refused
+            if one.digest == state.draft.digest(one.field)
+        ]
+        return [
             question
             for question in missing
             if question.field not in state.draft.skipped and state.asked.get(question.field, 0) <= RE_ASKS
         ]
-        return open_ones[: self._listener.questions]
 
     def _preview(self, state: State, draft: TicketDraft, sealed: SealedTicket) -> PreviewRequest:
         last = state.preview
@@ -265,6 +283,14 @@ class _Nodes:
             diff=diff(last.sealed if last else None, sealed.payload),
             unanswered=draft.missing(),
         )
+
+
+def _of_tracker(state: State, destination: Destination) -> list[Question]:
+    """The question that is left where a tracker has to be asked what it takes, and could not be."""
+    if state.project or not state.undescribed:
+        return []
+    where = f"{destination.tracker} {destination.project}"
+    return [Question(text=NOT_DESCRIBED.format(where=where, problem=state.undescribed))]
 
 
 def _carried(reply: Reply) -> dict[str, Any]:
@@ -285,7 +311,10 @@ def _settled(state: State, reply: Reply) -> dict[str, Any]:
     """Where the ticket goes, and for a new one what it starts with, as the place has settled it."""
     if reply.setting is None:
         return {}
-    update: dict[str, Any] = {"destination": reply.setting.destination}
+    setting = reply.setting
+    known = state.project if setting.destination == state.destination else None
+    update: dict[str, Any] = {"destination": setting.destination, "project": setting.project or known}
+    update["undescribed"] = setting.problem
     if state.draft == TicketDraft():
         given = {field: [*value] if isinstance(value, list) else [value] for field in ("issue_type", "labels", "assignee")
                  if (value := getattr(reply.setting, field))}  # fmt: skip
@@ -315,9 +344,9 @@ def _meanwhile(state: State) -> str:
     """What somebody is told who says something before the ticket exists."""
     match state.outcome.status if state.outcome else "none":
         case "failed":
-            return "The ticket was not filed, and its approval stands; what you said is kept for the next one."
+            return "The ticket was not filed, and its approval stands: settle that first; what you said is kept."
         case "unknown":
-            return "Nobody knows yet whether the ticket was filed; what you said is kept for the next one."
+            return "Nobody knows yet whether the ticket was filed: settle that first; what you said is kept."
     return BEING_FILED
 
 
@@ -326,7 +355,9 @@ def _closing(state: State, row: str) -> str:
         return NOTHING_YET
     assert state.outcome
     if not isinstance(state.messages[-1], HumanMessage | AIMessage):  # the outcome itself just came in
-        return KEPT if state.parked else ""
+        return LEFT if row == "left" else KEPT if state.parked else ""
+    if row == "left":
+        return LEFT
     return f"{state.outcome.key} is filed; say *new* for another, and what it is about."
 
 

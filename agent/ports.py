@@ -1,14 +1,14 @@
 """The ports: what the agent needs of the world, as protocols that other rooms fill, and the records that cross them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, Field
 
-from agent.draft import TicketDraft
-from agent.protocol import Decision, FilingOutcome, Reply
+from agent.protocol import Decision, FilingOutcome, Reply, Settlement
+from agent.receipt import Receipt
+from agent.trackers import Ticket
 
 CardStatus = Literal["open", "superseded", "approved", "rejected", "expired"]
 
@@ -22,14 +22,20 @@ class Event(BaseModel):
     """The terminal or the channel that it came from, so that its answer finds the way back."""
     surface: dict[str, Any] = Field(default_factory=dict)
     """What the surface itself needs to know of it later."""
-    answer: Annotated[Reply | Decision | FilingOutcome, Field(discriminator="type")]
+    answer: Annotated[Reply | Decision | FilingOutcome | Settlement, Field(discriminator="type")]
 
 
 class Verdict(BaseModel):
-    """Whether the policy lets a person decide, and if not, why."""
+    """What was found out about a click: whether the policy lets the person decide, and if not, why."""
 
     allowed: bool = True
     why: str = ""
+    name: str = ""
+    """The person's name, for people to read; empty if what identifies them is one."""
+    thread: str = ""
+    """The address of the conversation."""
+    ticket: Ticket | None = None
+    """The ticket that somebody says was filed, if it is the one; if it is not, `why` says so."""
 
 
 class ApprovalRecord(BaseModel):
@@ -41,6 +47,10 @@ class ApprovalRecord(BaseModel):
     approved_by: str
     preview_id: str = ""
     event_id: str = ""
+    name: str = ""
+    """What they are called, for people to read; empty if `approved_by` is that."""
+    thread: str = ""
+    """The address of the conversation."""
     decided_at: datetime | None = None
 
 
@@ -71,13 +81,6 @@ class Pending(BaseModel):
     request: dict[str, Any]
 
 
-class Ticket(BaseModel):
-    """A ticket that exists in a tracker."""
-
-    key: str
-    url: str
-
-
 @dataclass(frozen=True)
 class Snapshot:
     """A session as a turn finds it, with the event to take: all that the turn may go by."""
@@ -96,6 +99,8 @@ class Snapshot:
     """The decision on record for the clicked card's hash."""
     ticket: Ticket | None = None
     """What was filed under that decision."""
+    filing: "Filing | None" = None
+    """The filing that a settlement is about."""
     unreadable: bool = False
     """What the event says cannot be read, now or later; its answer is an empty one."""
 
@@ -113,6 +118,8 @@ class Turn:
     """The reply in readable words with all that belongs to it, where it came in as something else."""
     graph: "GraphTurn | None" = None
     """What the graph made of it; None if it was not run."""
+    settled: "Settled | None" = None
+    """What it decides of a filing that failed or is unknown."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +136,19 @@ class GraphTurn:
     calls: list[ModelCall] = field(default_factory=list)
 
 
+FilingStatus = Literal["intended", "sent", "filed", "failed", "unknown", "left"]
+"""`failed`: it surely is not there. `unknown`: nobody can tell. `left`: nobody could tell, and a person left it so."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What becomes of a filing that failed or is unknown, by a person's decision; `withdrawn`: its approval is, with it."""
+
+    filing: "Filing"
+    to: Literal["intended", "filed", "left", "withdrawn"]
+    ticket: Ticket | None = None
+
+
 @dataclass(frozen=True)
 class Filing:
     """An approved sealed ticket on its way to the tracker."""
@@ -136,10 +156,35 @@ class Filing:
     session_id: str
     draft_hash: str
     sealed: bytes
+    approval: ApprovalRecord
     marker: str
     origin: str
-    sent_before: bool
-    """Somebody sent it before and its outcome is not on record."""
+    status: FilingStatus
+    """As it was found."""
+    attempt: int = 1
+    """How often a person let it be sent, the approval included."""
+    age: float = 0.0
+    """Seconds since that, by the database's clock."""
+    looks: int = 0
+    """How often it was looked for since its outcome is unknown."""
+    asked: bool = False
+    """People were asked what became of it."""
+    doubted: bool = False
+    """No answer came to an attempt, this one or one before: it may be there whatever an answer says now."""
+    reason: str = ""
+    ticket: Ticket | None = None
+
+    @property
+    def receipt(self) -> Receipt:
+        """What the ticket carries beside what was approved."""
+        assert self.approval.decided_at
+        return Receipt(
+            marker=self.marker,
+            draft_hash=self.draft_hash,
+            approved_by=self.approval.name or self.approval.approved_by,
+            approved_at=self.approval.decided_at,
+            thread=self.approval.thread,
+        )
 
 
 class LostRace(Exception):
@@ -161,12 +206,35 @@ class Store(Protocol):
         """Commits all of a turn; True if the session has more events waiting. Raises LostRace."""
         ...
 
-    async def begin_filing(self, session_id: str, draft_hash: str) -> Filing | None:
-        """Puts on record that the ticket is sent from now on; None if its outcome is known."""
+
+class Ledger(Protocol):
+    """Where filings are on record. Each method is one transaction."""
+
+    async def begin(self, session_id: str, draft_hash: str) -> Filing | None:
+        """What is to be done for a filing now, as it was found; None if that is nothing.
+
+        One that was intended is on record as sent when this returns. One that was sent before has an outcome nobody knows.
+        """
         ...
 
-    async def end_filing(self, filing: Filing, outcome: FilingOutcome) -> None:
-        """Puts the outcome on record and accepts it as an event of the session."""
+    async def put_off(self, filing: Filing, seconds: float) -> None:
+        """What was to be done could not be, and is due again after so many seconds; a sending is only intended again."""
+        ...
+
+    async def lost(self, filing: Filing, reason: str, seconds: float) -> None:
+        """It was sent, and nobody can tell what became of it: it is looked for, first after so many seconds."""
+        ...
+
+    async def end(self, filing: Filing, outcome: FilingOutcome) -> bool:
+        """Puts the outcome on record and accepts it as an event of the session; False if another was before."""
+        ...
+
+    async def filed_as(self, session_id: str, key: str) -> Filing | None:
+        """The filing of a session that became the ticket of this key."""
+        ...
+
+    async def rest(self, filing: Filing) -> None:
+        """Nothing more is to be done for it, unless somebody says so."""
         ...
 
 
@@ -193,35 +261,6 @@ class Facts(Protocol):
         """The reply in readable words, with the thread and files that belong to it. Raises Unheard, Unreachable or NotYet."""
         ...
 
-    async def may_decide(self, snapshot: Snapshot, decision: Decision) -> Verdict:
+    async def may_decide(self, snapshot: Snapshot, decision: Decision | Settlement) -> Verdict:
         """The verdict on the person behind a click. What cannot be found out means no. Raises Unreachable or NotYet."""
-        ...
-
-
-class TrackerError(Exception):
-    """The tracker surely did not create the ticket; the text says what a person can do about it."""
-
-
-class Renderer(Protocol):
-    """The pure half of a tracker: what a draft would be filed as."""
-
-    name: str
-
-    def render(self, draft: TicketDraft) -> Mapping[str, Any]:
-        """The payload's `type`, `title`, `body` and `fields`, as JSON values."""
-        ...
-
-
-class Tracker(Renderer, Protocol):
-    """A place that tickets are filed to."""
-
-    repeatable: bool
-    """Creating twice under one marker gives the same ticket, so that an unknown outcome is settled by trying again."""
-
-    async def create(self, sealed: bytes, marker: str) -> Ticket:
-        """Files exactly these bytes under the marker. Raises TrackerError if it surely did not happen."""
-        ...
-
-    async def comment(self, comment_id: str, key: str, author: str, text: str) -> None:
-        """Adds a comment to a ticket; the same id twice is one comment."""
         ...

@@ -1,8 +1,9 @@
-"""The protocol: what the graph asks for, what may answer, and the two tables that say what happens next.
+"""The protocol: what the graph asks for, what may answer, and the three tables that say what happens next.
 
-`DECISIONS` is what `decide` does when something came in; `JUDGEMENTS` is what a click on a card comes to. Both are data: a
-row is a set of facts that must hold and what follows; the first row that fits counts. `decide` and `judge` read these rows
-and no others; what is committed is what the graph then holds.
+`DECISIONS` is what `decide` does when something came in; `JUDGEMENTS` is what a click on a card comes to; `SETTLEMENTS` is
+what a person's word on an unsettled filing comes to. All are data: a row is a set of facts that must hold and what follows;
+the first row that fits counts. `decide`, `judge` and `settle` read these rows and no others; what is committed is what the
+graph then holds.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from agent.draft import FIELDS, Attachment, Operation
+from agent.projects import Project
 from agent.sealing import Destination, FieldChange
 
 # --- Requests: what a gate interrupts with -----------------------------------------------------------------------------
@@ -95,6 +97,10 @@ class Setting(BaseModel):
     """What is settled for the place of a conversation: where its tickets go, and what they start with."""
 
     destination: Destination = Field(default_factory=Destination)
+    project: Project | None = None
+    """The destination as its tracker describes it; None if nothing is new about it."""
+    problem: str = ""
+    """Why it cannot be described."""
     issue_type: str = ""
     labels: list[str] = Field(default_factory=list)
     assignee: str = ""
@@ -141,11 +147,15 @@ class FilingOutcome(BaseModel):
     """What became of an approved ticket. `unknown` is an outcome nobody can tell; it is never taken for a failure."""
 
     type: Literal["outcome"] = "outcome"
-    status: Literal["filed", "failed", "unknown"]
+    status: Literal["filed", "failed", "unknown", "left"]
+    """`left`: it was unknown, and a person left it so."""
     draft_hash: str | None = None
     key: str = ""
     url: str = ""
     reason: str = ""
+    errors: dict[str, str] = Field(default_factory=dict)
+    """Fields of the draft that the tracker does not take as they are, and what it says of them."""
+    attempt: int = 1
     event_id: str = ""
 
     @model_validator(mode="after")
@@ -153,6 +163,20 @@ class FilingOutcome(BaseModel):
         if self.status == "filed" and not self.key:
             raise ValueError("a filed ticket has a key")
         return self
+
+
+class Settlement(BaseModel):
+    """What one person decided about a filing that failed or that nobody can tell the outcome of."""
+
+    type: Literal["settle"] = "settle"
+    act: Literal["there", "again", "leave"]
+    draft_hash: str | None = None
+    attempt: int | None = None
+    """The attempt that it is about; another one's is not what this person saw."""
+    key: str = ""
+    """The key of the ticket that is there."""
+    by: str = ""
+    event_id: str = ""
 
 
 class Unreadable(BaseModel):
@@ -163,11 +187,11 @@ class Unreadable(BaseModel):
     event_id: str = ""
 
 
-Answer = Reply | Decision | FilingOutcome | Unreadable
+Answer = Reply | Decision | FilingOutcome | Settlement | Unreadable
 
 
 class _Typed(BaseModel):
-    answer: Annotated[Reply | Decision | FilingOutcome, Field(discriminator="type")]
+    answer: Annotated[Reply | Decision | FilingOutcome | Settlement, Field(discriminator="type")]
 
 
 _SPELLINGS = {"accept": "approve", "approve": "approve", "reject": "reject", "ignore": "reject"}
@@ -213,10 +237,11 @@ def _read(raw: Any, request: Request) -> Answer:
     return _Typed.model_validate({"answer": {"type": kind, **raw}}).answer
 
 
-def _text(said: str, request: Request) -> Reply | FilingOutcome:
+def _text(said: str, request: Request) -> Reply | FilingOutcome | Settlement:
     if isinstance(request, FileRequest):  # user interfaces can only answer with text: an outcome in JSON is one
-        with suppress(ValidationError):
-            return FilingOutcome.model_validate_json(said)
+        for known in (FilingOutcome, Settlement):
+            with suppress(ValidationError):
+                return known.model_validate_json(said)
     return Reply(text=said)
 
 
@@ -278,7 +303,7 @@ def first(rows: Sequence[Row], facts: object) -> Row:
 class Situation:
     """The facts `decide` goes by."""
 
-    outcome: Literal["none", "filed", "failed", "unknown"] = "none"
+    outcome: Literal["none", "filed", "failed", "unknown", "left"] = "none"
     approved: bool = False
     """A decision has approved the sealed ticket."""
     to_ask: bool = False
@@ -292,6 +317,7 @@ class Situation:
 
 DECISIONS = (
     Row("filed", "end", "The ticket exists: the conversation about it is over.", {"outcome": "filed"}),
+    Row("left", "end", "Nobody can tell whether it exists, and a person left it so.", {"outcome": "left"}),
     Row("filing", "file_ticket", "It is approved: wait for what becomes of it.", {"approved": True}),
     Row("incomplete", "ask_user", "Something is missing: ask.", {"to_ask": True}),
     Row("nothing", "end", "Nobody has said enough for a ticket.", {"previewable": False}),
@@ -332,3 +358,37 @@ JUDGEMENTS = (
 def judge(click: Click) -> Row:
     """What a click comes to: `approved`, `rejected`, `stale`, `already` or `refused`."""
     return first(JUDGEMENTS, click)
+
+
+@dataclass(frozen=True)
+class Settling:
+    """The facts a settlement is judged by."""
+
+    act: Literal["there", "again", "leave"]
+    allowed: bool
+    """The policy lets this person decide."""
+    filing: Literal["none", "intended", "sent", "filed", "failed", "unknown", "left"]
+    current: bool = True
+    """It is about the attempt that was made last."""
+    proven: bool = False
+    """The ticket that is said to be there is the one that was approved."""
+
+
+SETTLEMENTS = (
+    Row("forbidden", "refused", "The policy does not let this person decide.", {"allowed": False}),
+    Row("none", "refused", "Nothing was approved here, or its approval was withdrawn.", {"filing": "none"}),
+    Row("filed", "already", "The ticket exists.", {"filing": "filed"}),
+    Row("busy", "already", "It is on its way to the tracker.", {"filing": ("intended", "sent")}),
+    Row("late", "already", "Somebody settled that attempt before, and another was made.", {"current": False}),
+    Row("there", "filed", "It is there: it carries the approval's marker.", {"act": "there", "proven": True}),
+    Row("unproven", "refused", "What is there is not what was approved, or cannot be read.", {"act": "there"}),
+    Row("again", "intended", "It is sent once more, under the approval that stands.", {"act": "again"}),
+    Row("withdraw", "withdrawn", "It surely is not there: its approval is withdrawn.", {"act": "leave", "filing": "failed"}),
+    Row("gone", "already", "Somebody left it before.", {"act": "leave", "filing": "left"}),
+    Row("leave", "left", "Nobody can tell whether it is there, and nobody is to ask again."),
+)
+
+
+def settle(settling: Settling) -> Row:
+    """What a settlement comes to: a new state of the filing, `already` or `refused`."""
+    return first(SETTLEMENTS, settling)

@@ -70,6 +70,13 @@ class SealedTicket(BaseModel):
             raise ValueError(f"the payload hashes to {digest}, not to {self.draft_hash}")
         return self
 
+    @classmethod
+    def of(cls, stored: "bytes", draft_hash: str) -> Self:
+        """The ticket whose bytes were stored. Raises ValueError if they do not hash to this."""
+        if (digest := hashlib.sha256(stored).hexdigest()) != draft_hash:
+            raise ValueError(f"the stored bytes hash to {digest}, not to {draft_hash}")
+        return cls(payload=json.loads(stored), draft_hash=draft_hash)
+
     @property
     def bytes(self) -> bytes:
         """What is stored with the preview and handed to the tracker."""

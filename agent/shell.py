@@ -1,27 +1,17 @@
-"""The shell: wakes sessions and takes their turns, and takes approvals to the tracker. What it calls is behind ports."""
+"""The shell: wakes sessions and takes their turns, and has approvals filed. What it calls is behind ports."""
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from agent import shows
-from agent.ports import (
-    Facts,
-    Filing,
-    LostRace,
-    NotYet,
-    Snapshot,
-    Store,
-    Tracker,
-    TrackerError,
-    Turn,
-    Unheard,
-    Unreachable,
-    Verdict,
-)
-from agent.protocol import Decision, FilingOutcome, Reply
+from agent.catalogue import Catalogue
+from agent.ladder import Ladder
+from agent.ports import Facts, LostRace, NotYet, Snapshot, Store, Turn, Unheard, Unreachable, Verdict
+from agent.protocol import Decision, Reply, Setting, Settlement
+from agent.sealing import Destination
+from agent.trackers import Later, Refused
 from agent.turn import Turns
 
 TRIES = 3
@@ -51,11 +41,17 @@ log = logging.getLogger(__name__)
 class TerminalFacts:
     """The facts of the terminal: people type readable words, and whoever can type here may decide."""
 
-    async def hear(self, snapshot: Snapshot, reply: Reply) -> Reply:
-        """The reply as it is."""
-        return reply
+    def __init__(self, catalogue: Catalogue, destination: Destination) -> None:
+        self._catalogue, self._destination = catalogue, destination
 
-    async def may_decide(self, snapshot: Snapshot, decision: Decision) -> Verdict:
+    async def hear(self, snapshot: Snapshot, reply: Reply) -> Reply:
+        """The reply, with what its tracker says of the project if there is anything to know."""
+        setting = await self._catalogue.setting(Setting(destination=self._destination), snapshot.state)
+        if setting == Setting():
+            return reply
+        return reply.model_copy(update={"setting": setting})
+
+    async def may_decide(self, snapshot: Snapshot, decision: Decision | Settlement) -> Verdict:
         """Yes."""
         return Verdict()
 
@@ -63,8 +59,8 @@ class TerminalFacts:
 class Shell:
     """The handlers of the queue's jobs (`persistence.queue.Handlers`). Any number of shells may serve one store."""
 
-    def __init__(self, store: Store, turns: Turns, tracker: Tracker, facts: Facts, deliver: Deliver | None = None) -> None:
-        self._store, self._turns, self._tracker, self._facts, self._deliver = store, turns, tracker, facts, deliver
+    def __init__(self, store: Store, turns: Turns, ladder: Ladder, facts: Facts, deliver: Deliver | None = None) -> None:
+        self._store, self._turns, self._ladder, self._facts, self._deliver = store, turns, ladder, facts, deliver
 
     async def wake(self, session_id: str, tries: int) -> None:
         """Takes the session's events in order until none is left; `tries` is how often this job was put off before."""
@@ -119,6 +115,8 @@ class Shell:
         answer = snapshot.event.answer
         if isinstance(answer, Decision):
             return snapshot, await self._facts.may_decide(snapshot, answer), None
+        if isinstance(answer, Settlement):
+            return snapshot, await self._proven(snapshot, answer, await self._facts.may_decide(snapshot, answer)), None
         if not isinstance(answer, Reply):
             return snapshot, Verdict(), None
         if not self._turns.reads(snapshot, answer):
@@ -128,25 +126,22 @@ class Shell:
             return snapshot, Verdict(), None
         return replace(snapshot, event=snapshot.event.model_copy(update={"answer": heard})), Verdict(), heard
 
+    async def _proven(self, snapshot: Snapshot, said: Settlement, verdict: Verdict) -> Verdict:
+        """The verdict on somebody who says that a ticket is there, with that ticket if it is the one."""
+        if said.act != "there" or not verdict.allowed or snapshot.filing is None:
+            return verdict
+        try:
+            return verdict.model_copy(update={"ticket": await self._ladder.prove(snapshot.filing, said.key)})
+        except (Refused, Later) as error:
+            return verdict.model_copy(update={"why": str(error)})
+
     async def file(self, session_id: str, draft_hash: str) -> None:
-        """Sends the sealed bytes of an approval, once; what cannot be known is left to a person."""
-        if filing := await self._store.begin_filing(session_id, draft_hash):
-            await self._store.end_filing(filing, await self._send(filing))
+        """Does what is next for an approval on its way to the tracker."""
+        await self._ladder.go_on(session_id, draft_hash)
 
     async def deliver(self, session_id: str) -> float | None:
         """Takes what people are to see to the surface, where it does not fetch that itself, as a terminal does."""
         return await self._deliver(session_id) if self._deliver else None
-
-    async def _send(self, filing: Filing) -> FilingOutcome:
-        if hashlib.sha256(filing.sealed).hexdigest() != filing.draft_hash:
-            return FilingOutcome(status="failed", reason="The stored bytes are not the ones that were approved.")
-        if filing.sent_before and not self._tracker.repeatable:
-            return FilingOutcome(status="unknown", reason="It was sent before, and no reply is on record.")
-        try:
-            ticket = await self._tracker.create(filing.sealed, filing.marker)
-        except TrackerError as error:
-            return FilingOutcome(status="failed", reason=str(error))
-        return FilingOutcome(status="filed", key=ticket.key, url=ticket.url)
 
 
 def _kept(snapshot: Snapshot) -> Turn:

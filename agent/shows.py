@@ -1,13 +1,14 @@
 """What people are shown: the objects that `chat --json` prints, and that every surface renders in its own way."""
 
+import json
 from typing import Any
 
 from agent.ports import Pending, Snapshot, Verdict
-from agent.protocol import AskRequest, Decision, FilingOutcome, PreviewRequest, Reply, Row, from_hitl
+from agent.protocol import AskRequest, Decision, FilingOutcome, PreviewRequest, Reply, Row, Settlement, from_hitl
 from agent.sealing import SHORT, FieldChange, diff
 
 Show = dict[str, Any]
-"""An object with a `kind`: say, question, preview, decision, filed, private, contested or marked."""
+"""An object with a `kind`: say, question, preview, decision, filed, unsettled, private, contested or marked."""
 
 
 def say(text: str) -> Show:
@@ -41,14 +42,54 @@ def waiting(session_id: str, pending: Pending | None, by: str = "", *, again: bo
     return []
 
 
-def outcome(result: FilingOutcome) -> Show:
-    """What became of a filing."""
-    match result.status:
-        case "filed":
-            return {"kind": "filed", "key": result.key, "url": result.url, "draft_hash": result.draft_hash}
-        case "failed":
-            return say(f"The ticket was not filed: {result.reason} The approval stands.")
-    return say("Nobody can tell whether the ticket was filed: look in the tracker before anything else.")
+def filed(result: FilingOutcome) -> Show:
+    """The ticket is there."""
+    return {"kind": "filed", "key": result.key, "url": result.url, "draft_hash": result.draft_hash}
+
+
+def outcome(result: FilingOutcome, snapshot: Snapshot) -> list[Show]:
+    """What became of a filing; what is not settled by that comes with what a person can do."""
+    if result.status == "filed":
+        return [filed(result)]
+    if result.errors:
+        return [say(f"The ticket was not filed: {result.reason}")]
+    sealed = json.loads(snapshot.filing.sealed) if snapshot.filing else {}
+    where = f"{sealed.get('tracker', 'the tracker')} {sealed.get('project', '')}".strip()
+    if result.status == "failed":
+        text = f"The ticket was not filed: {result.reason} The approval stands."
+    else:
+        text = f"Nobody can tell whether the ticket was filed: {result.reason} Look in {where} first; I go on looking, too."
+    return [
+        {
+            "kind": "unsettled",
+            "status": result.status,
+            "draft_hash": result.draft_hash,
+            "attempt": result.attempt,
+            "by": snapshot.filing.approval.approved_by if snapshot.filing else "",
+            "title": sealed.get("title", ""),
+            "text": text,
+        }
+    ]
+
+
+def settlement(row: Row, snapshot: Snapshot, said: Settlement, verdict: Verdict) -> Show:
+    """What somebody's word on a filing came to."""
+    filing = snapshot.filing
+    key = filing.ticket.key if filing and filing.ticket else ""
+    texts = {
+        "forbidden": f"{said.by} may not decide here: {verdict.why}",
+        "none": "Nothing is left to settle here: no approval stands.",
+        "filed": f"That is settled: it is filed as {key}.",
+        "busy": "It is on its way to the tracker: wait for what becomes of it.",
+        "late": "Somebody settled that before: it was sent once more, and what came of that is told below.",
+        "there": "",
+        "unproven": f"That was not taken: {verdict.why}",
+        "again": f"{said.by} lets it be filed again, under the approval that stands.",
+        "withdraw": f"{said.by} left it: it is not filed, and its approval is withdrawn.",
+        "gone": "Somebody left it as it is before.",
+        "leave": f"{said.by} left it as it is.",
+    }
+    return private(said.by, texts[row.name]) if row.then in ("refused", "already") else say(texts[row.name])
 
 
 def decision(row: Row, snapshot: Snapshot, click: Decision, verdict: Verdict) -> Show:
@@ -59,13 +100,16 @@ def decision(row: Row, snapshot: Snapshot, click: Decision, verdict: Verdict) ->
     who = standing.approved_by if standing and row.then == "already" else click.by
     where = f"The open card is {now.draft_hash[:SHORT]}." if now else "No card is open now."
     named = f"No card {click.draft_hash} was shown in this session" if click.draft_hash else "No card was shown here yet"
+    again = f"That card was approved before, and what it shows could not be filed. {where}"
+    if card and card.status != "approved":
+        again = f"That card was rejected before. {where}"
     texts = {
         "forbidden": f"{click.by} may not decide here: {verdict.why}",
         "unknown": f"{named}, so nothing was decided. {where}",
         "decided": f"Already approved by {who}.{filed}",
         "approve": f"Approved by {who}.",
         "reject": f"Rejected by {who}." + (f" Reason: {click.reason}" if click.reason else ""),
-        "discarded": f"Already rejected by {who}. {where}" if standing else f"That card was rejected before. {where}",
+        "discarded": f"Already rejected by {who}. {where}" if standing else again,
         "stale": f"Nothing was decided: that card is no longer current. {_named(changes)}{where}",
     }
     return {

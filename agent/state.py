@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from agent.draft import TicketDraft
 from agent.ports import ModelCall
+from agent.projects import Project
 from agent.protocol import FilingOutcome, PreviewRequest, Question, Reply
 from agent.sealing import Destination
 
@@ -45,6 +46,14 @@ class Approval(BaseModel):
     by: str = ""
 
 
+class Refusal(BaseModel):
+    """A field's value, by its digest, that the tracker did not take, and what it said of it."""
+
+    field: str
+    digest: str
+    said: str
+
+
 class State(BaseModel):
     """Everything a conversation carries from turn to turn. Every field has a default, so that old states load."""
 
@@ -62,6 +71,10 @@ class State(BaseModel):
     """Who asked for this ticket."""
     destination: Destination | None = None
     """Where it goes, if its place has settled that."""
+    project: Project | None = None
+    """The destination as its tracker describes it."""
+    undescribed: str = ""
+    """Why its tracker could not describe it."""
     quiet: bool = False
     """This event was people talking to each other, and changed nothing: nobody waits for a word from the agent."""
     unheard: bool = False
@@ -73,6 +86,8 @@ class State(BaseModel):
     rejected_hash: str = ""
     approval: Approval | None = None
     outcome: FilingOutcome | None = None
+    refused: list[Refusal] = Field(default_factory=list)
+    """What the tracker did not take of a draft that was approved before."""
     parked: list[Reply] = Field(default_factory=list)
     """What people said while the ticket was being filed: the start of the next one."""
     calls: list[ModelCall] = Field(default_factory=list)

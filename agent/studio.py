@@ -3,6 +3,6 @@
 from agent.graph import build
 from agent.model import configured_listener
 from agent.sealing import Destination
-from skills.trackers.local import LocalRenderer
+from skills.trackers import renderers
 
-graph = build(configured_listener(), LocalRenderer(), Destination())
+graph = build(configured_listener(), renderers(), Destination())

@@ -56,7 +56,11 @@ class CardView(BaseModel):
     """Who asked for the ticket, and who contributed to what the card shows."""
     decided_by: str = ""
     decided_at: datetime | None = None
-    filing: Literal["", "intended", "sent", "filed", "failed", "unknown"] = ""
+    filing: Literal["", "intended", "sent", "filed", "failed", "unknown", "left"] = ""
+    """What became of its approval; empty if it has none (any more)."""
+    attempt: int = 1
+    asked: bool = False
+    """People were asked what became of it."""
     key: str = ""
     url: str = ""
     reason: str = ""

@@ -15,7 +15,7 @@ from agent.checkpoint import TurnSaver, UnreadableCheckpoint
 from agent.draft import TEXT_LIMIT, TicketDraft, clean
 from agent.graph import Graph
 from agent.listening import reads
-from agent.ports import ApprovalRecord, Card, CardStatus, GraphTurn, Pending, Snapshot, Turn, Verdict
+from agent.ports import ApprovalRecord, Card, CardStatus, GraphTurn, Pending, Settled, Snapshot, Turn, Verdict
 from agent.protocol import (
     JUDGEMENTS,
     Click,
@@ -24,13 +24,20 @@ from agent.protocol import (
     FilingOutcome,
     PreviewRequest,
     Reply,
+    Settlement,
+    Settling,
     from_hitl,
     judge,
+    settle,
 )
 from agent.sealing import SHORT
 from agent.state import State, to_message
 
+Resumed = Reply | Decision | FilingOutcome | Settlement
+
 BEGUN = "The next ticket is begun here already: mention me, and say what it needs."
+
+NO_VERDICT = Verdict()
 
 STRICT = "__pregel_strict_resume"
 """LangGraph's own key: an answer to an interrupt that is not pending raises instead of being dropped."""
@@ -51,9 +58,16 @@ class Turns:
                 return await self._click(snapshot, answer, verdict)
             case FilingOutcome():
                 if not _waits_for(snapshot, answer):
-                    return Turn(outcome="ignored")
+                    return (
+                        Turn(answer.status, shows.outcome(answer, snapshot)) if _is_news(snapshot, answer) else Turn("ignored")
+                    )
                 graph, said = await self._run(snapshot, answer)
-                return Turn(outcome=answer.status, shows=[shows.outcome(answer), *said], graph=graph)
+                shown = shows.outcome(answer, snapshot)
+                if snapshot.filing and graph.state.get("approval") is None:
+                    return Turn(answer.status, [*shown, *said], graph=graph, settled=Settled(snapshot.filing, "withdrawn"))
+                return Turn(outcome=answer.status, shows=[*shown, *said], graph=graph)
+            case Settlement():
+                return await self._settle(snapshot, answer, verdict)
             case Reply():
                 if not self.reads(snapshot, answer):
                     return Turn(outcome="overheard")
@@ -86,14 +100,39 @@ class Turns:
         if card is None or row.then not in ("approved", "rejected"):
             return Turn(outcome=row.then, shows=[decision], verdict=verdict)
         bound = click.model_copy(update={"draft_hash": card.draft_hash, "preview_id": card.preview_id})
-        graph, shown = await self._run(snapshot, bound)
+        graph, shown = await self._run(snapshot, bound, verdict)
         if graph.decision is None:  # the card could not be restored as it was: a new one stands, and nothing is decided
             row = JUDGEMENTS[-1]
             decision = shows.decision(row, replace(snapshot, open_card=graph.new_card), click, verdict)
         return Turn(outcome=row.then, shows=[decision, *shown], verdict=verdict, graph=graph)
 
+    async def _settle(self, snapshot: Snapshot, said: Settlement, verdict: Verdict) -> Turn:
+        said = said.model_copy(update={"by": clean(said.by)[0]})
+        filing = snapshot.filing
+        row = settle(
+            Settling(
+                act=said.act,
+                allowed=verdict.allowed,
+                filing=filing.status if filing else "none",
+                current=filing is not None and said.attempt in (None, filing.attempt),
+                proven=verdict.ticket is not None,
+            )
+        )
+        told = shows.settlement(row, snapshot, said, verdict)
+        if filing is None or row.then in ("refused", "already"):
+            return Turn(outcome=row.then, shows=[told], verdict=verdict)
+        settled = Settled(filing, row.then, verdict.ticket if row.then == "filed" else None)  # type: ignore[arg-type]
+        resumed: Resumed = said.model_copy(update={"draft_hash": filing.draft_hash})
+        if ticket := settled.ticket:
+            resumed = FilingOutcome(status="filed", draft_hash=filing.draft_hash, key=ticket.key, url=ticket.url)
+            told = shows.filed(resumed)
+        if not _waits_for(snapshot, said, filing.draft_hash):  # the conversation went on: what it left is settled all the same
+            return Turn(outcome=row.then, shows=[told], verdict=verdict, settled=settled)
+        graph, shown = await self._run(snapshot, resumed)
+        return Turn(outcome=row.then, shows=[told, *shown], verdict=verdict, graph=graph, settled=settled)
+
     async def _run(
-        self, snapshot: Snapshot, answer: Reply | Decision | FilingOutcome
+        self, snapshot: Snapshot, answer: Resumed, verdict: Verdict = NO_VERDICT
     ) -> tuple[GraphTurn, list[dict[str, Any]]]:
         """Resumes the pending interrupt by its id, or starts afresh; gives the session after it, and what to show."""
         answer = answer.model_copy(update={"event_id": snapshot.event.event_id})
@@ -112,21 +151,22 @@ class Turns:
                 result = await self._graph.ainvoke(given, config, durability="exit", version="v2")
                 checkpoint = self._saver.stored(thread_id)
         except UnreadableCheckpoint:
-            return await self._run(replace(snapshot, checkpoint=None), answer)
+            return await self._run(replace(snapshot, checkpoint=None), answer, verdict)
         state = result.value
         pending = None
         if result.interrupts:
             [interrupt] = result.interrupts
             pending = Pending(interrupt_id=interrupt.id, request=interrupt.value)
-        return _after(snapshot, answer, state, pending, checkpoint)
+        return _after(snapshot, answer, state, pending, checkpoint, verdict)
 
 
 def _after(
     snapshot: Snapshot,
-    answer: Reply | Decision | FilingOutcome,
+    answer: Resumed,
     state: State,
     pending: Pending | None,
     checkpoint: bytes,
+    verdict: Verdict,
 ) -> tuple[GraphTurn, list[dict[str, Any]]]:
     event = snapshot.event
     kept = state.model_dump(mode="json", exclude={"messages", "calls"}, exclude_defaults=True)
@@ -159,6 +199,8 @@ def _after(
             approved_by=answer.by,
             preview_id=before.preview_id,
             event_id=event.event_id,
+            name=clean(verdict.name)[0],
+            thread=verdict.thread,
         )
     calls = [call for call in state.calls if call.event_id == event.event_id]
     return GraphTurn(checkpoint, kept, pending, new_card, closed, decision, calls), shown
@@ -177,18 +219,27 @@ def _decided(decision: Decision, card: Card, state: State) -> bool:
     return state.rejected_hash == card.draft_hash
 
 
-def _fate(answer: Reply | Decision | FilingOutcome, card: Card, state: State) -> CardStatus:
+def _fate(answer: Resumed, card: Card, state: State) -> CardStatus:
     if isinstance(answer, Decision) and _decided(answer, card, state):
         return "approved" if answer.type == "approve" else "rejected"
     return "superseded"
 
 
-def _waits_for(snapshot: Snapshot, outcome: FilingOutcome) -> bool:
+def _waits_for(snapshot: Snapshot, answer: FilingOutcome | Settlement, draft_hash: str | None = None) -> bool:
     request = from_hitl(snapshot.pending.request) if snapshot.pending else None
-    return isinstance(request, FileRequest) and request.draft_hash == outcome.draft_hash
+    return isinstance(request, FileRequest) and request.draft_hash == (draft_hash or answer.draft_hash)
 
 
-def _at_decide(state: dict[str, Any], answer: Reply | Decision | FilingOutcome) -> Any:
+def _is_news(snapshot: Snapshot, outcome: FilingOutcome) -> bool:
+    """Whether it is about a filing that the conversation left in doubt, and went on."""
+    known = snapshot.state.get("outcome") or {}
+    return snapshot.filing is not None and (known.get("draft_hash"), known.get("status")) != (
+        outcome.draft_hash,
+        outcome.status,
+    )
+
+
+def _at_decide(state: dict[str, Any], answer: Resumed) -> Any:
     """Input that takes a session without a checkpoint to the gate it waited at: nothing is said, only decided anew."""
     asking = {question.get("field") for question in state.get("asking", [])}  # asked again, and that is not counted
     asked = {name: times - (name in asking) for name, times in state.get("asked", {}).items()}

@@ -15,18 +15,22 @@ from langgraph.checkpoint.base import BaseCheckpointSaver
 from rich.console import Console
 from rich.table import Table
 
+from agent.catalogue import Catalogue
 from agent.checkpoint import TurnSaver
 from agent.graph import Graph, Listener, build
 from agent.interview import GuidedInterview
+from agent.ladder import Ladder
 from agent.ports import Event, Snapshot, Turn
 from agent.sealing import Destination
 from agent.shell import Shell, TerminalFacts
 from agent.turn import Turns
 from persistence import embedded, keeper
 from persistence.database import Database, open_database
+from persistence.filings import PostgresFilings
 from persistence.store import PostgresStore
 from persistence.tickets import PostgresTickets
-from skills.trackers.local import LocalRenderer, LocalTracker
+from skills.trackers import renderers
+from skills.trackers.local import LocalTracker
 
 
 @contextlib.contextmanager
@@ -46,7 +50,7 @@ def fresh_server() -> Iterator[str]:
 
 def compiled(checkpointer: BaseCheckpointSaver[str] | BaseCheckpointSaver[int]) -> Graph:
     """The graph as `chat` has it without a model: the guided interview, the local tracker."""
-    return build(Listener(GuidedInterview(), 1), LocalRenderer(), Destination(), checkpointer)
+    return build(Listener(GuidedInterview(), 1), renderers(), Destination(), checkpointer)
 
 
 @dataclass(frozen=True)
@@ -85,8 +89,10 @@ class WatchedStore(PostgresStore):
 async def working(database: Database) -> AsyncIterator[WatchedStore]:
     """A store whose events are taken by a shell in this process, wired as the program does it."""
     store = WatchedStore(database)
-    tracker = LocalTracker(PostgresTickets(database.engine))
-    async with database.queue.working(Shell(store, Turns(compiled(TurnSaver())), tracker, TerminalFacts())):
+    local = LocalTracker(PostgresTickets(database.engine))
+    catalogue = Catalogue({local.name: local})
+    ladder, facts = Ladder(PostgresFilings(database), catalogue), TerminalFacts(catalogue, Destination())
+    async with database.queue.working(Shell(store, Turns(compiled(TurnSaver())), ladder, facts)):
         yield store
 
 

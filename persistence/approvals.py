@@ -26,6 +26,8 @@ class ApprovalStore:
         *,
         preview_id: str = "",
         event_id: str = "",
+        name: str = "",
+        thread: str = "",
     ) -> bool:
         """Puts a decision on record; False if there is one already, which is left as it is."""
         record = ApprovalRecord(
@@ -35,6 +37,8 @@ class ApprovalStore:
             status=status,
             preview_id=preview_id,
             event_id=event_id,
+            name=name,
+            thread=thread,
         )
         row = record.model_dump(exclude={"decided_at"})
         new = postgresql.insert(approvals).values(row).on_conflict_do_nothing().returning(approvals.c.draft_hash)

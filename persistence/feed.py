@@ -16,13 +16,16 @@ from persistence.tables import Json
 PRESENT = 5_960_742
 """The class of the advisory locks that terminals hold while they run; the other half of the key is their origin's hash."""
 
+UNDER_WAY = "(status IN ('intended', 'sent') OR (status = 'unknown' AND asked_at IS NULL))"
+"""A filing that something will be told of without anybody's doing."""
+
 # What this session owes to terminals: answers not yet printed, and what events and filings of theirs will lead to.
 OWED = text(
     f"""
     SELECT DISTINCT origin FROM (
         SELECT origin FROM effects WHERE session_id = :session_id AND done_at IS NULL
         UNION ALL SELECT origin FROM inbox WHERE session_id = :session_id AND processed_at IS NULL
-        UNION ALL SELECT origin FROM filings WHERE session_id = :session_id AND status IN ('intended', 'sent')
+        UNION ALL SELECT origin FROM filings WHERE session_id = :session_id AND {UNDER_WAY}
     ) owed WHERE NOT EXISTS (
         SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = {PRESENT}
         AND objid::bigint::bit(32)::int = hashtext(origin)
@@ -38,9 +41,9 @@ ROWS = text(
 ).columns(body=Json)
 DONE = text("UPDATE effects SET done_at = clock_timestamp() WHERE id = ANY(:ids) AND done_at IS NULL")
 SETTLED = text(
-    """
+    f"""
     SELECT NOT EXISTS (SELECT FROM inbox WHERE session_id = :session_id AND processed_at IS NULL)
-       AND NOT EXISTS (SELECT FROM filings WHERE session_id = :session_id AND status IN ('intended', 'sent'))
+       AND NOT EXISTS (SELECT FROM filings WHERE session_id = :session_id AND {UNDER_WAY})
     """
 )
 STANDING = text(

@@ -40,7 +40,8 @@ CARDS = """
     SELECT card.preview_id, card.draft_hash, card.version, card.sealed, card.status,
            card.people, card.message, card.digest, card.posted_at,
            before.sealed AS before, decided.approved_by AS decided_by, decided.at AS decided_at,
-           filing.status AS filing, filing.key, filing.url, filing.reason, session.state,
+           filing.status AS filing, filing.key, filing.url, filing.reason, coalesce(filing.attempt, 1) AS attempt,
+           coalesce(filing.asked_at IS NOT NULL, false) AS asked, session.state,
            extract(epoch FROM clock_timestamp() - coalesce(first.at, card.at))::float AS age,
            (SELECT count(*) FROM inbox WHERE inbox.session_id = card.session_id AND at > card.posted_at
               AND (surface LIKE '{"kind":"mention"%%' OR surface LIKE '{"kind":"message"%%'))
@@ -64,8 +65,8 @@ CARDS = """
         UNION ALL
         SELECT approved_by, at FROM approval_history WHERE session_id = card.session_id AND preview_id = card.preview_id
     ) decided ON true
-    LEFT JOIN filings filing
-    ON filing.session_id = card.session_id AND filing.draft_hash = card.draft_hash AND card.status = 'approved'
+    LEFT JOIN approvals approval ON approval.session_id = card.session_id AND approval.preview_id = card.preview_id
+    LEFT JOIN filings filing ON filing.session_id = approval.session_id AND filing.draft_hash = approval.draft_hash
     WHERE card.session_id = %(session_id)s AND (card.message IS NOT NULL OR card.preview_id = (
         SELECT preview_id FROM previews WHERE session_id = %(session_id)s ORDER BY at DESC LIMIT 1
     )) ORDER BY card.at DESC
@@ -159,7 +160,7 @@ class PostgresOutbox:
             await driver.execute(statement, values)
 
 
-PLAIN = ("preview_id", "draft_hash", "version", "status", "age", "below")
+PLAIN = ("preview_id", "draft_hash", "version", "status", "age", "below", "attempt", "asked")
 TEXTS = ("decided_by", "filing", "key", "url", "reason", "digest")
 
 

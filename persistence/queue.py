@@ -70,6 +70,17 @@ AND NOT {BEHIND_A_FAILURE} AND NOT EXISTS (
 )
 """
 
+DUE_FILINGS = """
+SELECT session_id, draft_hash FROM filings
+WHERE ((status IN ('intended', 'unknown', 'filed') AND due_at <= clock_timestamp())
+       OR (status = 'sent' AND at < clock_timestamp() - interval '5 seconds'))
+AND NOT EXISTS (
+  SELECT FROM procrastinate_jobs
+  WHERE lock = 'file:' || session_id || ':' || draft_hash AND status IN ('todo', 'doing')
+)
+"""
+"""Filings whose next step is due and that no job is about: those that had to wait, and those whose job was lost."""
+
 DEFER_WAKE = """
 procrastinate_defer_jobs_v1(ARRAY[ROW(
     CAST(%(queue)s AS text), 'wake', 0, 'session:' || CAST(%(session_id)s AS text), NULL,
@@ -105,7 +116,7 @@ class Handlers(Protocol):
         ...
 
     async def file(self, session_id: str, draft_hash: str) -> None:
-        """Takes an approval to the tracker."""
+        """Does what is next for an approval on its way to the tracker."""
         ...
 
     async def deliver(self, session_id: str) -> float | None:
@@ -192,9 +203,12 @@ class Queue:
 
     async def defer_file(self, session_id: str, draft_hash: str, connection: AsyncConnection) -> None:
         """A job that files an approval, once the caller's transaction commits."""
-        lock, queue = f"file:{session_id}:{draft_hash}", surface_of(session_id)
-        job = self._file.configure(lock=lock, queue=queue, connection=await raw(connection))
+        job = self._filing_job(session_id, draft_hash, connection=await raw(connection))
         await job.defer_async(session_id=session_id, draft_hash=draft_hash)
+
+    def _filing_job(self, session_id: str, draft_hash: str, **options: Any) -> procrastinate.jobs.JobDeferrer:
+        lock, queue = f"file:{session_id}:{draft_hash}", surface_of(session_id)
+        return self._file.configure(lock=lock, queue=queue, **options)
 
     @contextlib.asynccontextmanager
     async def working(self, handlers: Handlers, surface: Surface = "terminal") -> AsyncIterator[None]:
@@ -268,6 +282,8 @@ class Queue:
                 for sleeping in (SLEEPING_SESSIONS, UNDELIVERED_SESSIONS):
                     for task, session_id in await (await connection.execute(sleeping)).fetchall():
                         await self._defer(task, session_id)
+                for session_id, draft_hash in await (await connection.execute(DUE_FILINGS)).fetchall():
+                    await self._filing_job(session_id, draft_hash).defer_async(session_id=session_id, draft_hash=draft_hash)
                 await connection.rollback()
                 await asyncio.sleep(CARE)
 

@@ -6,31 +6,19 @@ from typing import Any, LiteralString
 
 import sqlalchemy.ext.asyncio
 from psycopg import AsyncConnection, AsyncPipeline, DataError
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import insert, select
 
-from agent.ports import ApprovalRecord, Card, Event, Filing, LostRace, Pending, Snapshot, Ticket, Turn
-from agent.protocol import Decision, FilingOutcome, Reply
+from agent.faults import point
+from agent.ports import ApprovalRecord, Card, Event, LostRace, Pending, Snapshot, Turn
+from agent.protocol import Decision, FilingOutcome, Reply, Settlement
 from agent.sealing import SealedTicket, marker
+from agent.trackers import Ticket
 from persistence.approvals import ApprovalStore
 from persistence.database import Database
-from persistence.queue import DEFER_DELIVER, DEFER_WAKE, raw, surface_of
+from persistence.filings import find_filing, settle
+from persistence.inbox import accept, body_of
+from persistence.queue import DEFER_DELIVER, raw, surface_of
 from persistence.tables import filings, previews
-
-# The session's row is its lock: whoever adds an event holds it until the commit, so that `seq` is the order of commits.
-ACCEPT = f"""
-    WITH session AS (
-        INSERT INTO sessions (session_id, last_seq)
-        SELECT %(session_id)s, 1 WHERE NOT EXISTS (SELECT FROM inbox WHERE event_id = %(event_id)s)
-        ON CONFLICT (session_id) DO UPDATE SET last_seq = sessions.last_seq + 1
-        RETURNING last_seq
-    ), event AS (
-        INSERT INTO inbox (event_id, session_id, seq, origin, kind, body, surface, at)
-        SELECT %(event_id)s, %(session_id)s, last_seq, %(origin)s, %(kind)s, %(body)s, %(surface)s, clock_timestamp()
-        FROM session
-        ON CONFLICT (event_id) DO NOTHING RETURNING seq
-    )
-    SELECT seq, {DEFER_WAKE} FROM event
-"""
 
 NEXT = """
     SELECT event.event_id, event.origin, event.body, event.surface,
@@ -104,7 +92,7 @@ class PostgresStore:
     async def accept(self, event: Event) -> bool:
         """One statement: the event's row and the job that wakes its session."""
         async with self._database.ingest.connection() as driver:
-            return await _accept(driver, event)
+            return await accept(driver, event)
 
     async def next(self, session_id: str) -> Snapshot | None:
         """The session with its oldest open event, and for a click what is known of its card."""
@@ -119,6 +107,9 @@ class PostgresStore:
             if isinstance(event.answer, Decision):
                 async with self._database.engine.connect() as connection:
                     found = await self._clicked(connection, session_id, event.answer)
+            elif isinstance(event.answer, FilingOutcome | Settlement):
+                async with self._database.turns.connection() as driver:
+                    found = {"filing": await find_filing(driver, session_id, event.answer.draft_hash)}
         except (ValueError, DataError, sqlalchemy.exc.DataError):  # of another version, or a text no database can hold
             event, found = Event(**known, answer=Reply()), {"unreadable": True}
         return Snapshot(
@@ -164,7 +155,7 @@ class PostgresStore:
             "event_id": event.event_id,
             "turn": snapshot.turn,
             "outcome": turn.outcome,
-            "heard": _body(turn.heard) if turn.heard else None,
+            "heard": body_of(turn.heard) if turn.heard else None,
             "verdict": _json(turn.verdict.model_dump()) if turn.verdict else None,
             "ran": graph is not None,
             "state": _json(graph.state) if graph else None,
@@ -172,12 +163,19 @@ class PostgresStore:
             "checkpoint": graph.checkpoint if graph else None,
         }
         writes = list(_writes(event, turn))
-        if graph and graph.decision:
+        decision, settled = graph.decision if graph else None, turn.settled
+        if decision or settled:
             async with self._database.engine.begin() as connection:
                 driver = await raw(connection)
                 async with driver.pipeline() as pipeline:
                     more = await _advance(driver, pipeline, row, writes)
-                await self._decide(connection, event, graph.decision)
+                if decision:
+                    await self._decide(connection, event, decision)
+                if settled:
+                    await settle(driver, settled, event.origin)
+                    if settled.to == "intended":
+                        await self._database.queue.defer_file(event.session_id, settled.filing.draft_hash, connection)
+            point("approval-committed" if decision else "settlement-committed")
         else:
             async with self._database.turns.connection() as driver, driver.pipeline() as pipeline, driver.transaction():
                 more = await _advance(driver, pipeline, row, writes)
@@ -191,6 +189,8 @@ class PostgresStore:
             decision.status,
             preview_id=decision.preview_id,
             event_id=decision.event_id,
+            name=decision.name,
+            thread=decision.thread,
         )
         if not recorded:
             raise RuntimeError(f"{decision.draft_hash} of {decision.session_id} was decided before, yet its card was open")
@@ -207,45 +207,6 @@ class PostgresStore:
         }
         await connection.execute(insert(filings), row)
         await self._database.queue.defer_file(event.session_id, draft_hash, connection)
-
-    async def begin_filing(self, session_id: str, draft_hash: str) -> Filing | None:
-        """Moves the filing to `sent`, committed before anything is sent."""
-        this = (filings.c.session_id == session_id) & (filings.c.draft_hash == draft_hash)
-        async with self._database.engine.begin() as connection:
-            before = (await connection.execute(select(filings).where(this).with_for_update())).one()
-            if before.status not in ("intended", "sent"):
-                return None
-            await connection.execute(update(filings).where(this).values(status="sent", at=func.clock_timestamp()))
-            approved = await ApprovalStore(connection).get_approval(session_id, draft_hash)
-            card = previews.c.preview_id == (approved.preview_id if approved else None)
-            sealed = (await connection.execute(select(previews.c.sealed).where(card))).scalar_one()
-        return Filing(session_id, draft_hash, sealed, before.marker, before.origin, before.status == "sent")
-
-    async def end_filing(self, filing: Filing, outcome: FilingOutcome) -> None:
-        """One transaction: the filing's outcome, and the event that tells its session."""
-        this = (filings.c.session_id == filing.session_id) & (filings.c.draft_hash == filing.draft_hash)
-        values = outcome.model_dump(include={"status", "key", "url", "reason"})
-        event = Event(
-            event_id=f"{filing.marker}:{outcome.status}",
-            session_id=filing.session_id,
-            origin=filing.origin,
-            answer=outcome.model_copy(update={"draft_hash": filing.draft_hash}),
-        )
-        async with self._database.engine.begin() as connection:
-            known = update(filings).where(this, filings.c.status == "sent").values(**values, at=func.clock_timestamp())
-            if (await connection.execute(known.returning(filings.c.marker))).first():  # the first outcome stands
-                await _accept(await raw(connection), event)
-
-
-async def _accept(driver: AsyncConnection[Any], event: Event) -> bool:
-    row = {
-        **event.model_dump(include={"event_id", "session_id", "origin"}),
-        "queue": surface_of(event.session_id),
-        "kind": event.answer.type,
-        "body": _body(event.answer),
-        "surface": _json(event.surface) if event.surface else None,
-    }
-    return (await (await driver.execute(ACCEPT, row)).fetchone()) is not None
 
 
 async def _advance(
@@ -264,7 +225,7 @@ def _writes(event: Event, turn: Turn) -> Iterator[_Write]:
     """The statements that commit a turn but for its decision, in order: a card is closed before another opens."""
     session_id = event.session_id
     if turn.heard and (ids := [past.event_id for past in turn.heard.thread if past.event_id != event.event_id]):
-        yield READ_WITH, {"session_id": session_id, "ids": ids, "body": _body(Reply())}
+        yield READ_WITH, {"session_id": session_id, "ids": ids, "body": body_of(Reply())}
     if graph := turn.graph:
         if graph.closed:
             preview_id, status = graph.closed
@@ -282,10 +243,6 @@ def _writes(event: Event, turn: Turn) -> Iterator[_Write]:
         yield SAY, {"key": f"{event.event_id}:{n}", "session_id": session_id, "origin": event.origin, "body": _json(body)}
     if turn.shows and surface_of(session_id) == "slack":
         yield DEFER_DELIVER, {"session_id": session_id}
-
-
-def _body(answer: Reply | Decision | FilingOutcome) -> str:
-    return _json(answer.model_dump(mode="json", exclude_defaults=True) | {"type": answer.type})
 
 
 def _json(value: Any) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     ForeignKeyConstraint,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     func,
     text,
 )
@@ -96,6 +98,7 @@ Index("previews_one_open", previews.c.session_id, unique=True, postgresql_where=
 Index("previews_by_hash", previews.c.session_id, previews.c.draft_hash)
 
 _DECISION = ("session_id", "draft_hash", "status", "approved_by", "preview_id", "event_id")
+_RECEIPT = ("name", "thread")  # what a ticket says of its approval beside who and when
 
 approvals = Table(
     "approvals",
@@ -103,6 +106,7 @@ approvals = Table(
     Column("session_id", Text, primary_key=True),
     Column("draft_hash", Text, primary_key=True),
     *(Column(name, Text, nullable=False) for name in _DECISION[2:]),
+    *(Column(name, Text, nullable=False, server_default="") for name in _RECEIPT),
     _now(),
 )
 
@@ -111,6 +115,7 @@ approval_history = Table(
     metadata,
     Column("id", BigInteger, Identity(), primary_key=True),
     *(Column(name, Text, nullable=False) for name in _DECISION),
+    *(Column(name, Text, nullable=False, server_default="") for name in _RECEIPT),
     _now(),
 )
 
@@ -122,14 +127,23 @@ filings = Table(
     Column("session_id", Text, primary_key=True),
     Column("draft_hash", Text, primary_key=True),
     Column("marker", Text, nullable=False, unique=True),
-    Column("status", Text, nullable=False),  # intended, sent, filed, failed, unknown
+    Column("status", Text, nullable=False),  # agent.ports.FilingStatus
     Column("origin", Text, nullable=False),
     Column("key", Text, nullable=True),
     Column("url", Text, nullable=True),
     Column("reason", Text, nullable=True),
     _now(),
+    Column("attempt", Integer, nullable=False, server_default="1"),
+    Column("since", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),  # of this attempt
+    Column("due_at", DateTime(timezone=True), nullable=True, server_default=func.clock_timestamp()),  # for its next step
+    Column("looks", Integer, nullable=False, server_default="0"),
+    Column("asked_at", DateTime(timezone=True), nullable=True),  # people were, what became of it
+    Column("doubted", Boolean, nullable=False, server_default=false()),  # no answer came to an attempt, this or an earlier one
     ForeignKeyConstraint(["session_id", "draft_hash"], ["approvals.session_id", "approvals.draft_hash"]),
 )
+
+Index("filings_due", filings.c.due_at, postgresql_where=text("due_at IS NOT NULL"))
+Index("filings_by_key", filings.c.key)
 
 effects = Table(
     "effects",
@@ -183,6 +197,7 @@ tickets = Table(
     Column("number", Integer, nullable=False),
     Column("draft_hash", Text, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
+    Column("receipt", Json, nullable=True),
     Column("filed_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
     UniqueConstraint("project", "number"),
 )

@@ -2,14 +2,26 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import Text, cast, func, insert, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from persistence.tables import comments, tickets
+
+SEARCH = text(
+    """
+    SELECT project || '-' || number, convert_from(sealed, 'UTF8')::json ->> 'title' FROM (
+        SELECT *, to_tsvector('simple', convert_from(sealed, 'UTF8')::json ->> 'body') AS words,
+               replace(plainto_tsquery('simple', :text)::text, '&', '|')::tsquery AS wanted
+        FROM tickets WHERE project = :project
+    ) ticket WHERE words @@ wanted ORDER BY ts_rank(words, wanted) DESC, filed_at DESC LIMIT 10
+    """
+)
 
 LOCK = 5_960_741
 """The class of the advisory locks under which tickets are numbered; the other half of the key is the project's hash."""
@@ -23,6 +35,7 @@ class StoredTicket:
     draft_hash: str
     sealed: bytes
     filed_at: datetime
+    receipt: dict[str, Any] | None = None
 
 
 class PostgresTickets:
@@ -31,7 +44,7 @@ class PostgresTickets:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
 
-    async def insert(self, marker: str, sealed: bytes) -> str:
+    async def insert(self, marker: str, sealed: bytes, receipt: Mapping[str, Any]) -> str:
         """The key of the marker's ticket, made now under the project's next number if there is none."""
         project = json.loads(sealed)["project"]
         async with self._engine.begin() as connection:
@@ -48,9 +61,24 @@ class PostgresTickets:
                     "number": number,
                     "draft_hash": draft_hash,
                     "sealed": sealed,
+                    "receipt": dict(receipt),
                 }
                 await connection.execute(insert(tickets), row)
         return f"{project}-{number}"
+
+    async def find(self, *, marker: str | None = None, key: str | None = None) -> tuple[str, str, bytes] | None:
+        """The key, marker and sealed bytes of the ticket with this marker or key."""
+        name = tickets.c.project + "-" + cast(tickets.c.number, Text)
+        wanted = tickets.c.marker == marker if marker else func.lower(name) == (key or "").lower()
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(select(name.label("key"), tickets).where(wanted))).first()
+        return (row.key, row.marker, row.sealed) if row else None
+
+    async def search(self, project: str, text: str) -> list[tuple[str, str]]:
+        """Keys and titles of tickets that share a word with the text, those with most of them first."""
+        async with self._engine.connect() as connection:
+            rows = await connection.execute(SEARCH, {"project": project, "text": text})
+            return [(key, title) for key, title in rows]
 
     async def comment(self, comment_id: str, key: str, author: str, text: str) -> None:
         """Adds a comment, unless there is one with this id."""
@@ -68,4 +96,6 @@ class PostgresTickets:
         """Every ticket, the oldest first."""
         async with self._engine.connect() as connection:
             rows = await connection.execute(select(tickets).order_by(tickets.c.filed_at, tickets.c.number))
-        return [StoredTicket(f"{row.project}-{row.number}", row.draft_hash, row.sealed, row.filed_at) for row in rows]
+        return [
+            StoredTicket(f"{row.project}-{row.number}", row.draft_hash, row.sealed, row.filed_at, row.receipt) for row in rows
+        ]

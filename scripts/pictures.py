@@ -12,7 +12,7 @@ from rich.text import Text
 from agent.cli.screen import render
 from agent.conversation import load, run
 from agent.studio import graph
-from skills.trackers.local import LocalRenderer
+from skills.trackers import renderers
 
 ROOT = Path(__file__).parents[1]
 TALK = ROOT / "tests" / "conversations" / "stale-approve.jsonl"
@@ -21,7 +21,7 @@ TALK = ROOT / "tests" / "conversations" / "stale-approve.jsonl"
 async def transcript() -> str:
     """The conversation as the terminal shows it, as an SVG that loads nothing from elsewhere."""
     console = Console(record=True, width=84, file=io.StringIO(), force_terminal=True, highlight=False)
-    async for step, shows in run(load(TALK), LocalRenderer()):
+    async for step, shows in run(load(TALK), renderers()):
         answer = step.event.answer
         if answer.type != "outcome":
             typed = answer.text if answer.type == "reply" else f"/{answer.type} {answer.draft_hash}"

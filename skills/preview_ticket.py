@@ -7,10 +7,11 @@ from langgraph.prebuilt import ToolRuntime
 from pydantic import BaseModel
 
 from agent.draft import TicketDraft
-from agent.ports import Renderer
+from agent.projects import Project
 from agent.protocol import Click, Decision, PreviewRequest, Reply, judge, matches_card
 from agent.sealing import Destination, FieldChange, seal
 from agent.state import Approval, State
+from agent.trackers import Renderer
 from skills.gate import Gate, answered, wait_for_answer
 
 NOT_THIS_CARD = "Nothing was decided: that answer was not about the card that is open now."
@@ -25,9 +26,9 @@ class PreviewResult(BaseModel):
     detail: str = ""
 
 
-def compute_draft_hash(draft: TicketDraft, destination: Destination, tracker: Renderer) -> str:
+def compute_draft_hash(draft: TicketDraft, destination: Destination, tracker: Renderer, project: Project) -> str:
     """The hash that a preview of this draft shows: SHA-256 of the sealed payload, 64 hexadecimal digits."""
-    return seal(destination, tracker.render(draft)).draft_hash
+    return seal(destination, tracker.render(draft, project)).draft_hash
 
 
 @tool

@@ -22,11 +22,13 @@ from slack_adapter.pieces import (
     heading,
     line,
     paragraphs,
+    pieces,
     plain,
     rich,
     section,
     words,
 )
+from slack_adapter.settling import settling_row
 from slack_adapter.text import cut, date, escape, link
 
 MESSAGE_CHARACTERS = 9_000
@@ -236,11 +238,19 @@ def _approved(card: CardView) -> Iterator[Block]:
             return
         case "failed":
             yield section(f":warning: *It was not filed:* {escape(cut(card.reason, 1000))} The approval stands.")
+        case "unknown" if card.asked:
+            yield section(f":warning: *Nobody can tell whether it was filed:* {escape(cut(card.reason, 1000))}")
         case "unknown":
-            yield section(":warning: *Nobody can tell whether it was filed:* look in the tracker before anything else.")
+            yield context("No answer came from the tracker; I am looking for the ticket …")
+        case "left":
+            yield context(":grey_question: Nobody could tell whether it was filed, and it was left so.")
+        case "":
+            yield context("It is not filed, and its approval was withdrawn.")
         case _:
             yield context("It is being filed …")
     yield _stamp(card)
+    if card.filing == "failed" or (card.filing == "unknown" and card.asked):
+        yield settling_row(card.session_id, card.draft_hash, card.attempt, unknown=card.filing == "unknown")
 
 
 def after_filing(card: CardView) -> Block:
@@ -347,6 +357,14 @@ def filed(body: Mapping[str, Any]) -> tuple[str, list[Block]]:
     """The news that a ticket is there."""
     text = f":white_check_mark: Filed as *{ticket(body['key'], body['url'])}*."
     return text, [section(text)]
+
+
+def unsettled(session_id: str, body: Mapping[str, Any]) -> tuple[str, list[Block]]:
+    """For who approved it, and whoever may settle it: what is not settled about a filing, and the buttons that do."""
+    who = f"<@{body['by']}> " if _is_id(body["by"]) else ""
+    text = f":warning: {who}*{escape(cut(body['title'], 200))}*: {escape(body['text'])}"
+    row = settling_row(session_id, body["draft_hash"], body["attempt"], unknown=body["status"] == "unknown")
+    return text, [*(section(piece) for piece in pieces(text)), row]
 
 
 def contested(session_id: str, body: Mapping[str, Any]) -> tuple[str, list[Block]]:

@@ -91,7 +91,7 @@ class Commands:
             return
         settings = self._desk.settings
         setting, home = await settings.of(team_id, channel), await settings.home(team_id) == channel
-        await show_form(client, acted, setup_form(team_id, channel, setting, self._desk.trackers, home=home))
+        await show_form(client, acted, setup_form(team_id, channel, setting, tuple(self._desk.catalogue.trackers), home=home))
 
     async def save_setup(self, ack: AsyncAck, body: Body, context: AsyncBoltContext, view: Body) -> None:
         """Keeps what was settled, if its author may, and has the open cards that it is about follow it."""

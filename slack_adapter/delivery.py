@@ -98,6 +98,9 @@ class Delivery:
             case "question":
                 await self._cards.refresh_beside(talk, effect)
                 await self._ask(talk, effect)
+            case "unsettled":
+                await self._cards.refresh_beside(talk, effect)
+                await self._poster.once(talk, effect, *blocks.unsettled(effect.session_id, body))
             case "contested":
                 await self._cards.refresh_beside(talk, effect)
                 text, shown = blocks.contested(effect.session_id, body)

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from agent.catalogue import Catalogue
 from agent.ports import Event
 from agent.surfaces import Outbox, Sessions
 from slack_adapter.dedup import BUTTONS_TTL, EVENTS_TTL, Memory
@@ -19,6 +20,6 @@ class Desk:
     outbox: Outbox
     sessions: Sessions
     settings: Settings
-    trackers: tuple[str, ...]
+    catalogue: Catalogue
     events: Memory = field(default_factory=lambda: Memory(EVENTS_TTL))
     buttons: Memory = field(default_factory=lambda: Memory(BUTTONS_TTL))

@@ -5,9 +5,10 @@ from typing import Any
 
 from slack_sdk.errors import SlackApiError
 
-from agent.ports import Event
+from agent.ports import Event, NotYet
 from agent.protocol import Reply
 from agent.surfaces import Effect, Outbox, Sessions
+from agent.trackers import Later, Refused
 from slack_adapter.inbound import session_of, thread_of
 from slack_adapter.pieces import section
 from slack_adapter.posting import Poster, Talk
@@ -15,8 +16,12 @@ from slack_adapter.text import cut, escape
 from slack_adapter.workspaces import ABSENT, named, passes
 
 Accept = Callable[[Event], Awaitable[bool]]
-Comment = Callable[[str, str, str, str], Awaitable[None]]
-"""Adds a comment to a ticket: its id (a repeat changes nothing), the ticket's key, who says it, and the text."""
+Comment = Callable[[str, str, str, str, str], Awaitable[None]]
+"""Adds a comment to a ticket: the session it was filed from, the comment's id (a repeat changes nothing), the ticket's key,
+who says it, and the text. Raises Refused or Later."""
+
+LONGEST_PAUSE = 300.0
+"""Seconds between two tries to add a comment."""
 
 NOT_THERE = "I am not in that channel: invite me with /invite, then ask again."
 NOT_READ = "I could not read that message: invite me with /invite."
@@ -43,7 +48,13 @@ class Errands:
 
     async def _add_comment(self, talk: Talk, effect: Effect) -> None:
         ticket, user, text = (effect.body[name] for name in ("ticket", "user", "text"))
-        await self._comment(effect.key, ticket, user, text)
+        try:
+            await self._comment(talk.session_id, effect.key, ticket, await talk.workspace.name("user", user), text)
+        except Later as error:
+            raise NotYet(error.seconds or min(2.0**effect.attempts, LONGEST_PAUSE)) from error
+        except Refused as error:
+            await self._poster.whisper(talk, effect, user, f"Your comment is not on {escape(ticket)}: {escape(str(error))}")
+            return
         said = f"<@{user}> commented on {escape(ticket)}: {escape(cut(text, 500))}"
         await self._poster.once(talk, effect, said, [section(said)])
 

@@ -9,7 +9,7 @@ from slack_sdk.errors import SlackApiError
 
 from agent.listening import reads
 from agent.ports import Event, NotYet, Snapshot, Unheard, Unreachable, Verdict
-from agent.protocol import Decision, Reply
+from agent.protocol import Decision, Reply, Settlement
 from slack_adapter import approvers
 from slack_adapter.approvers import Person
 from slack_adapter.desk import Desk
@@ -66,7 +66,8 @@ class SlackFacts:
         team, channel, thread_ts = event.session_id.split(":")
         workspace = await self._desk.workspaces.of(team)
         settings = self._desk.settings
-        reply.setting = (await settings.of(team, await settings.place(team, channel))).setting()
+        setting = (await settings.of(team, await settings.place(team, channel))).setting()
+        reply.setting = await self._desk.catalogue.setting(setting, snapshot.state)
         kind, ts = event.surface.get("kind", ""), event.surface.get("ts", "")
         if kind in ("form", "settled", "click"):
             return reply
@@ -141,19 +142,28 @@ class SlackFacts:
         if (came := read_message(team, told, bot_user)) and isinstance(came.taken, Event):
             await self._desk.accept(came.taken)
 
-    async def may_decide(self, snapshot: Snapshot, decision: Decision) -> Verdict:
+    async def may_decide(self, snapshot: Snapshot, decision: Decision | Settlement) -> Verdict:
         """Whether the policy of the session's channel lets this person approve, or this person may discard."""
         with self._reaching(snapshot):
-            return await self._may_decide(snapshot, decision)
+            verdict = await self._may_decide(snapshot, decision)
+            if not (verdict.allowed and isinstance(decision, Decision)):
+                return verdict
+            team, channel, thread_ts = snapshot.event.session_id.split(":")
+            workspace = await self._desk.workspaces.of(team)
+            known = {"name": await workspace.name("user", decision.by), "thread": workspace.permalink(channel, thread_ts)}
+            return verdict.model_copy(update=known)
 
-    async def _may_decide(self, snapshot: Snapshot, decision: Decision) -> Verdict:
+    async def _may_decide(self, snapshot: Snapshot, decision: Decision | Settlement) -> Verdict:
         event, settings = snapshot.event, self._desk.settings
+        if event.surface.get("kind") == "operator":
+            return Verdict()
         team, channel, _ = event.session_id.split(":")
         workspace, place = await self._desk.workspaces.of(team), await settings.place(team, channel)
         if await self._is_elsewhere(snapshot, {channel, place}):
             return Verdict(allowed=False, why="that is a copy of the card; the one that counts is in its own conversation.")
         requester = snapshot.state.get("requester", "")
-        if decision.type == "reject" and decision.by == requester:
+        gives_up = decision.type == "reject" or (isinstance(decision, Settlement) and decision.act == "leave")
+        if gives_up and decision.by == requester:
             return Verdict()
         rule = (await settings.of(team, place)).approvers
         person = Person(decision.by, event.surface.get("user_team") or "")
@@ -161,8 +171,13 @@ class SlackFacts:
 
     async def _is_elsewhere(self, snapshot: Snapshot, places: set[str]) -> bool:
         """Whether a click came from another channel than its card's."""
-        if (clicked := snapshot.clicked) is None:
+        preview_id = snapshot.clicked.preview_id if snapshot.clicked else ""
+        if snapshot.filing:
+            preview_id = snapshot.filing.approval.preview_id
+        if not preview_id or snapshot.event.surface.get("kind") == "form":
             return False
         cards = await self._desk.outbox.cards(snapshot.event.session_id)
-        posted = next((card.posted for card in cards if card.preview_id == clicked.preview_id), None)
+        posted = next((card.posted for card in cards if card.preview_id == preview_id), None)
+        if snapshot.filing:  # its buttons are in the conversation, too
+            return snapshot.event.surface.get("channel") not in {*places, *([posted.channel] if posted else [])}
         return snapshot.event.surface.get("channel") not in ({posted.channel} if posted else places)

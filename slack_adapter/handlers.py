@@ -32,6 +32,7 @@ from slack_adapter.commands import Commands
 from slack_adapter.desk import Desk
 from slack_adapter.inbound import parse_value, thread_of
 from slack_adapter.pieces import plain
+from slack_adapter.settling import Settling
 from slack_adapter.workspaces import UNANSWERED
 
 FILED = "That ticket is filed already: press *New ticket* on its card to start another."
@@ -72,9 +73,12 @@ class Handlers:
     def register(self, app: AsyncApp) -> None:
         """Tells the app which listener answers what."""
         Commands(self._desk).register(app)
+        Settling(self._desk).register(app)
         app.action("approve_draft")(handle_approve_draft)
         app.action("reject_draft")(handle_reject_draft)
         app.action("new_ticket")(_taken)
+        app.action("file_again")(_taken)
+        app.action("leave_filing")(_taken)
         app.action("request_changes")(self.open_form)
         app.action("fill_in")(self.open_form)
         app.action("reopen")(self.reopen_form)

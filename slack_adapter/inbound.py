@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from agent.ports import Event
-from agent.protocol import Decision, Reply
+from agent.protocol import Decision, Reply, Settlement
 from slack_adapter.text import names, said
 
 Body = Mapping[str, Any]
@@ -23,6 +23,10 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 SPOKEN = (None, "file_share", "thread_broadcast", "me_message")
 """The subtypes of messages that are somebody speaking."""
 
+ATTEMPT = "attempt-"
+"""What the id of a row of buttons begins with that settles a filing; the number of its attempt follows."""
+
+SETTLEMENTS: dict[str, Literal["again", "leave"]] = {"file_again": "again", "leave_filing": "leave"}
 DECISIONS: dict[str, Literal["approve", "reject"]] = {"approve_draft": "approve", "reject_draft": "reject"}
 
 
@@ -79,6 +83,12 @@ def parse_value(value: Any) -> Value | None:
     if _SESSION.fullmatch(session_id) and _HASH.fullmatch(draft_hash):
         return Value(session_id, draft_hash)
     return Value(value) if _SESSION.fullmatch(value) else None
+
+
+def attempt_of(block_id: Any) -> int | None:
+    """The attempt that a row of buttons is about; None if it is no such row."""
+    found = re.fullmatch(rf"{ATTEMPT}(\d{{1,6}})", block_id) if isinstance(block_id, str) else None
+    return int(found[1]) if found else None
 
 
 def session_of(team: str, channel: str, thread_ts: str) -> str:
@@ -194,16 +204,20 @@ def _amendment(team: str, event: Body, bot_user: str) -> Inbound | None:
 def _click(body: Body) -> Inbound | None:
     action = body["actions"][0]
     value, act = parse_value(action.get("value")), action.get("action_id")
-    if value is None or not (act == "new_ticket" or (act in DECISIONS and value.draft_hash)):
+    decides = (act in DECISIONS or act in SETTLEMENTS) and value is not None and value.draft_hash
+    if value is None or not (act == "new_ticket" or decides):
         return None
     user, container = body["user"], body.get("container") or {}
     channel = (body.get("channel") or {}).get("id") or container.get("channel_id") or ""
     message = container.get("message_ts") or (body.get("message") or {}).get("ts") or ""
     at = action.get("action_ts") or body.get("trigger_id") or ""
-    answer: Reply | Decision = Reply(by=user["id"], anew=True)
+    answer: Reply | Decision | Settlement = Reply(by=user["id"], anew=True)
     if act in DECISIONS:
         card = action.get("block_id") or None
         answer = Decision(type=DECISIONS[act], draft_hash=value.draft_hash, preview_id=card, by=user["id"])
+    elif act in SETTLEMENTS:
+        attempt = attempt_of(action.get("block_id"))
+        answer = Settlement(act=SETTLEMENTS[act], draft_hash=value.draft_hash, attempt=attempt, by=user["id"])
     event = Event(
         event_id=f"{team_of(body) or value.parts[0]}:{channel}:{message}:{user['id']}:{act}:{at}",
         session_id=value.session_id,

@@ -5,6 +5,7 @@ and the channel's own table in the file, which nobody in Slack can change.
 """
 
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -47,8 +48,8 @@ class ChannelSetting(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    tracker: Literal["local"] = "local"
-    project: str = Field(default="LOCAL", pattern=r"^[A-Za-z][A-Za-z0-9_./-]{0,99}$")
+    tracker: str = "local"
+    project: str = Field(default="LOCAL", pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,199}$")
     issue_type: Literal["", "story", "bug", "task"] = ""
     labels: list[str] = Field(default_factory=list)
     assignee: str = ""
@@ -73,8 +74,8 @@ class SettingsFile(BaseModel):
     """Workspace -> the channel whose settings hold for direct messages, and where their cards go if need be."""
 
 
-def load(path: str | None) -> SettingsFile:
-    """Reads the file, and tries each channel's settings. Raises BadSettings."""
+def load(path: str | None, trackers: Collection[str]) -> SettingsFile:
+    """Reads the file, and tries each channel's settings, which may name these trackers. Raises BadSettings."""
     if not path:
         return SettingsFile()
     table = ""
@@ -83,7 +84,10 @@ def load(path: str | None) -> SettingsFile:
             settings = SettingsFile.model_validate(tomllib.load(file))
         for name, given in {"default": settings.default, **settings.channels}.items():
             table = name
-            ChannelSetting.model_validate(given)
+            tracker = ChannelSetting.model_validate({**settings.default, **given}).tracker
+            if tracker not in trackers:
+                known = ", ".join(trackers)
+                raise BadSettings(f"{path}: {name} names the tracker {tracker!r}, and there are {known}: see docs/trackers.md.")
     except OSError as error:
         raise BadSettings(f"{path} cannot be read ({error.strerror}): correct SIGNOFF_SETTINGS, or unset it.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -99,13 +103,14 @@ def load(path: str | None) -> SettingsFile:
 class Settings:
     """The settings of every channel."""
 
-    def __init__(self, file: SettingsFile, places: Places) -> None:
-        self._file, self._places = file, places
+    def __init__(self, file: SettingsFile, places: Places, destination: Destination) -> None:
+        self._file, self._places, self._destination = file, places, destination.model_dump()
 
     async def of(self, team: str, channel: str) -> ChannelSetting:
         """What holds in a channel now."""
         stored = await self._places.read(f"{team}:{channel}")
-        return ChannelSetting.model_validate({**self._file.default, **stored, **self._file.channels.get(channel, {})})
+        given = {**self._destination, **self._file.default, **stored, **self._file.channels.get(channel, {})}
+        return ChannelSetting.model_validate(given)
 
     def fixed(self, channel: str) -> bool:
         """Whether the file settles this channel, so that nobody in Slack can."""

@@ -6,16 +6,20 @@ from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 
+from agent.catalogue import Catalogue
 from agent.checkpoint import TurnSaver
 from agent.graph import Listener, build
 from agent.interview import GuidedInterview
-from agent.ports import Event, Tracker
-from agent.protocol import Decision, Reply
+from agent.ladder import Ladder
+from agent.ports import Event
+from agent.protocol import Decision, Reply, Settlement
 from agent.sealing import Destination
 from agent.shell import Shell, TerminalFacts
+from agent.trackers import Tracker
 from agent.turn import Turns
 from persistence.database import Database
 from persistence.feed import Feed
+from persistence.filings import PostgresFilings
 from persistence.store import PostgresStore
 from persistence.tickets import PostgresTickets
 from skills.trackers.local import LocalTracker
@@ -25,11 +29,13 @@ COMPLETE = "Title: Export fails\nProblem: It answers 500.\nAcceptance criteria: 
 _events = count(1)
 
 
-def make_shell(database: Database, tracker: Tracker | None = None) -> Shell:
-    """The shell as the command line wires it."""
+def make_shell(database: Database, tracker: Tracker | None = None, project: str = "LOCAL") -> Shell:
+    """The shell as the command line wires it, over one tracker."""
     tracker = tracker or LocalTracker(PostgresTickets(database.engine))
-    graph = build(Listener(GuidedInterview(), questions=1), tracker, Destination(), TurnSaver())
-    return Shell(PostgresStore(database), Turns(graph), tracker, TerminalFacts())
+    catalogue, destination = Catalogue({tracker.name: tracker}), Destination(tracker=tracker.name, project=project)
+    graph = build(Listener(GuidedInterview(), questions=1), {tracker.name: tracker}, destination, TurnSaver())
+    ladder = Ladder(PostgresFilings(database), catalogue)
+    return Shell(PostgresStore(database), Turns(graph), ladder, TerminalFacts(catalogue, destination))
 
 
 class Talk:
@@ -40,12 +46,12 @@ class Talk:
         self.store = PostgresStore(database)
         self.feed = Feed(database.engine, session_id)
 
-    def event(self, answer: Reply | Decision) -> Event:
+    def event(self, answer: Reply | Decision | Settlement) -> Event:
         """The answer as an event that nothing else repeats."""
         event_id = f"{self.session_id}:{next(_events)}"
         return Event(event_id=event_id, session_id=self.session_id, origin=self.feed.origin, answer=answer)
 
-    async def send(self, answer: Reply | Decision) -> list[dict[str, Any]]:
+    async def send(self, answer: Reply | Decision | Settlement) -> list[dict[str, Any]]:
         """What is shown because of it, once nothing more will come."""
         await self.store.accept(self.event(answer))
         return await self.settled()

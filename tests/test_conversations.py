@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent.conversation import load, replay
-from skills.trackers.local import LocalRenderer
+from skills.trackers import renderers
 
 FILES = sorted((Path(__file__).parent / "conversations").glob("*.jsonl"))
 
@@ -18,4 +18,4 @@ def test_there_are_conversations() -> None:
 async def test_conversation(file: Path) -> None:
     conversation = load(file)
     assert any(step.shows for step in conversation.steps), "a file that shows nothing would pass whatever the graph did"
-    assert await replay(conversation, LocalRenderer()) is None
+    assert await replay(conversation, renderers()) is None

@@ -61,7 +61,19 @@ def _run(options: argparse.Namespace) -> int:
         case "tickets":
             from agent.cli import tickets
 
+            if options.action == "export":
+                return tickets.export(options.directory)
             return tickets.show(options.key) if options.action == "show" else tickets.list_all(as_json=options.json)
+        case "filings":
+            from agent.cli import filings
+
+            if options.action == "resolve":
+                return filings.resolve(options.id, key=options.key, again=options.again)
+            return filings.list_filings(everything=options.all, as_json=options.json)
+        case "verify":
+            from agent.cli import filings
+
+            return filings.verify(options.key, as_json=options.json)
         case "export":
             from agent.cli import conversations
 
@@ -108,9 +120,26 @@ def _parser() -> argparse.ArgumentParser:
 
     tickets = commands.add_parser("tickets", help="list the tickets of the local tracker")
     tickets.add_argument("--json", action="store_true", help="print one JSON object a ticket")
-    actions = tickets.add_subparsers(dest="action", metavar="show KEY")
+    actions = tickets.add_subparsers(dest="action", metavar="show KEY | export DIR")
     show = actions.add_parser("show", help="print one ticket as Markdown")
     show.add_argument("key", metavar="KEY")
+    save = actions.add_parser("export", help="write every ticket as a Markdown file")
+    save.add_argument("directory", metavar="DIR", help="where to; it is made if need be")
+
+    filings = commands.add_parser("filings", help="list the approvals that are not filed yet, failed, or are in doubt")
+    filings.add_argument("--all", action="store_true", help="those that are filed or settled, too")
+    filings.add_argument("--json", action="store_true", help="print one JSON object a filing")
+    settling = filings.add_subparsers(dest="action", metavar="resolve ID --key KEY | --again | --leave")
+    resolve = settling.add_parser("resolve", help="settle one that failed or is in doubt")
+    resolve.add_argument("id", metavar="ID", help="its id, as signoff filings lists it")
+    word = resolve.add_mutually_exclusive_group(required=True)
+    word.add_argument("--key", metavar="KEY", help="it is there, and this is its key; the ticket is read to make sure")
+    word.add_argument("--again", action="store_true", help="file it again: look in the tracker first")
+    word.add_argument("--leave", action="store_true", help="leave it; if it failed, its approval is withdrawn")
+
+    verify = commands.add_parser("verify", help="say whether a ticket is what was approved, or what was changed since")
+    verify.add_argument("key", metavar="KEY")
+    verify.add_argument("--json", action="store_true", help="print one JSON object")
 
     export = commands.add_parser("export", help="write a conversation to standard output, for replay")
     export.add_argument("session", metavar="SESSION", help="the name given to chat by --session")

@@ -5,14 +5,18 @@ from dataclasses import dataclass
 
 from agent.draft import CUSTOM, FIELDS, LISTS, Operation, clean
 from agent.interview import LABELS
-from agent.protocol import Decision, Reply
+from agent.protocol import Decision, Reply, Settlement
 
 LINE_LIMIT = 1_000_000
 """Characters of a line that are taken at all."""
 
+KEY_LIMIT = 300
+"""Characters of a ticket's key or address."""
+
 HELP = (
     "Type what the ticket is about. /approve [HASH] files the card shown last, or the one with that hash; /reject [reason] "
     "discards it; /edit field=value changes a field (\\n between the items of a list); /show shows the card; /quit ends. "
+    "For a ticket that was not filed, or in doubt: /there KEY names it, /again files it again, /leave leaves it. "
     f"Fields: {', '.join(FIELDS)}, {CUSTOM}NAME."
 )
 
@@ -29,7 +33,7 @@ class Quit:
     """The conversation is left; it can be continued."""
 
 
-def parse(line: str, speaker: str) -> Reply | Decision | Say | Quit:
+def parse(line: str, speaker: str) -> Reply | Decision | Settlement | Say | Quit:
     """What a line means. A decision on "the card shown last" still lacks its hash."""
     if len(line) > LINE_LIMIT:
         return Say(f"That line has {len(line):,} characters and was not sent; {LINE_LIMIT:,} can be.")
@@ -46,6 +50,14 @@ def parse(line: str, speaker: str) -> Reply | Decision | Say | Quit:
             return Decision(type="reject", reason=clean(rest)[0], by=speaker)
         case "/edit":
             return _edit(line, rest, speaker)
+        case "/there":
+            if not rest:
+                return Say("Write /there KEY, such as /there OPS-12: the ticket is read, and taken if it is the one approved.")
+            return Settlement(act="there", key=clean(rest)[0][:KEY_LIMIT], by=speaker)
+        case "/again":
+            return Settlement(act="again", by=speaker)
+        case "/leave":
+            return Settlement(act="leave", by=speaker)
         case "/show":
             return Reply(text="show", show=True, by=speaker)
         case "/help":

@@ -17,12 +17,13 @@ from psycopg_pool import PoolTimeout
 from sqlalchemy.exc import DBAPIError
 
 from agent import shows
+from agent.catalogue import Catalogue
 from agent.cli import Usage, wiring
 from agent.cli.acts import Quit, Say, parse
 from agent.cli.screen import JsonScreen, RichScreen, Screen
 from agent.draft import clean
 from agent.ports import Event
-from agent.protocol import Decision, Reply
+from agent.protocol import Decision, Reply, Settlement
 from persistence.database import Database
 from persistence.feed import Feed, Shown
 from persistence.store import PostgresStore
@@ -78,6 +79,7 @@ class _Chat:
         self._screen, self._name, self._speaker, self._people = screen, name, speaker, people
         self._session_id = f"terminal:{name}"
         self._card: Mapping[str, Any] | None = None  # the card this terminal showed last
+        self._unsettled: Mapping[str, Any] | None = None  # the filing in doubt that it showed last
         self._numbers = count(1)
         self._delivering = asyncio.Lock()
 
@@ -88,7 +90,9 @@ class _Chat:
                 self._feed = Feed(database.engine, self._session_id)
                 await stack.enter_async_context(self._feed.present(dsn))
             self._store = PostgresStore(database)
-            self._worker = asyncio.create_task(_work(database))
+            catalogue = wiring.catalogue(database)
+            wiring.destination(catalogue.trackers)
+            self._worker = asyncio.create_task(_work(database, catalogue))
             stack.push_async_callback(_stopped, self._worker)
             await self._come_back()
             await self._converse(self._typed() if self._people else _piped())
@@ -108,7 +112,9 @@ class _Chat:
                 await self._settle()
             card = self._card
 
-    async def _send(self, act: Reply | Decision, card: Mapping[str, Any] | None) -> None:
+    async def _send(self, act: Reply | Decision | Settlement, card: Mapping[str, Any] | None) -> None:
+        if isinstance(act, Settlement) and self._unsettled:
+            act = act.model_copy(update={name: self._unsettled[name] for name in ("draft_hash", "attempt")})
         if isinstance(act, Decision) and act.draft_hash is None and card:
             act = act.model_copy(update={name: card[name] for name in ("draft_hash", "preview_id")})
         event_id = f"{self._feed.origin}:{next(self._numbers)}"
@@ -138,6 +144,8 @@ class _Chat:
     def _show(self, show: Mapping[str, Any]) -> None:
         if show["kind"] == "preview":
             self._card = show
+        if show["kind"] == "unsettled":
+            self._unsettled = show
         self._screen.show(show)
 
     async def _come_back(self) -> None:
@@ -179,16 +187,18 @@ class _Chat:
 
 def _adapted(one: Shown) -> Shown | None:
     """What somebody else was answered: their decisions are news, told in a sentence; their refusals are their own affair."""
+    if not one.mine and one.body["kind"] == "private":
+        return None
     if one.mine or one.body["kind"] != "decision":
         return one
     news = one.body["status"] in ("approved", "rejected")
     return replace(one, body=shows.say(one.body["text"])) if news else None
 
 
-async def _work(database: Database) -> None:
+async def _work(database: Database, catalogue: Catalogue) -> None:
     """Runs turns in this process. Importing the graph takes seconds, in which events are accepted and kept already."""
     listener = await asyncio.to_thread(wiring.listener)
-    shell = await asyncio.to_thread(wiring.shell, database, listener)
+    shell = await asyncio.to_thread(wiring.shell, database, listener, catalogue)
     async with database.queue.working(shell):
         await asyncio.Event().wait()
 

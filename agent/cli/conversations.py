@@ -45,7 +45,7 @@ def replay(files: Sequence[str]) -> int:
     """Replays conversations through today's graph; 1 if something differs, and the first difference is shown."""
     os.environ["LANGSMITH_TRACING"] = os.environ["LANGCHAIN_TRACING_V2"] = "false"  # a replay talks to nobody
     from agent import conversation
-    from skills.trackers.local import LocalRenderer
+    from skills.trackers import renderers
 
     console, status = Console(highlight=False, soft_wrap=True), 0
     try:
@@ -54,7 +54,7 @@ def replay(files: Sequence[str]) -> int:
         raise Usage(str(error)) from None
     for file, talk in loaded:
         try:
-            difference = asyncio.run(conversation.replay(talk, LocalRenderer()))
+            difference = asyncio.run(conversation.replay(talk, renderers()))
         except ValueError as error:
             raise Usage(f"{file} cannot be replayed ({wiring.first_line(error)}): export it again.") from None
         if difference is None:

@@ -70,7 +70,7 @@ class RichScreen:
 def render(show: Mapping[str, Any]) -> RenderableType:
     """A show as something that rich can print."""
     match show["kind"]:
-        case "say":
+        case "say" | "private":
             return Padding(_inline(show["text"]), (0, 0, 0, 2))
         case "question":
             return Group(*(Text("? ", style="bold cyan") + _inline(one["text"]) for one in show["questions"]))
@@ -82,6 +82,11 @@ def render(show: Mapping[str, Any]) -> RenderableType:
             return Group(Text(mark + show["text"], style=style), *_changes(show["diff"]))
         case "filed":
             return Text(f"✔ Filed as {show['key']}  ", style="bold green") + Text(show["url"], style="dim")
+        case "unsettled":
+            acts = "/again files it again   /leave withdraws the approval"
+            if show["status"] == "unknown":
+                acts = "/there KEY if you find it   /again files it again   /leave leaves it"
+            return Group(Text(f"! {show['text']}", style="yellow"), Text(f"  {acts}", style="cyan"))
     raise ValueError(f"nothing is known of a {show['kind']}")
 
 

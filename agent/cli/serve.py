@@ -23,7 +23,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agent.cli import Usage, wiring
+from agent.ladder import Ladder
 from persistence.database import Database
+from persistence.filings import PostgresFilings
 from persistence.migrate import LOCK
 from persistence.outbox import PostgresOutbox
 from persistence.sessions import PostgresPlaces, PostgresSessions
@@ -97,7 +99,9 @@ async def replica(database: Database, secret: str) -> AsyncIterator[tuple[AsyncA
     token, base = os.environ.get("SLACK_BOT_TOKEN"), os.environ.get("SLACK_API_URL") or AsyncWebClient.BASE_URL
     base = base if base.endswith("/") else f"{base}/"
     try:
-        file = load(os.environ.get("SIGNOFF_SETTINGS"))
+        catalogue = wiring.catalogue(database)
+        destination = wiring.destination(catalogue.trackers)
+        file = load(os.environ.get("SIGNOFF_SETTINGS"), catalogue.trackers)
     except BadSettings as error:
         raise Usage(str(error)) from None
     if token:  # Bolt would take them for an installation of its own making
@@ -112,18 +116,19 @@ async def replica(database: Database, secret: str) -> AsyncIterator[tuple[AsyncA
             accept=PostgresStore(database).accept,
             outbox=PostgresOutbox(database),
             sessions=PostgresSessions(database),
-            settings=Settings(file, PostgresPlaces(database)),
-            trackers=("local",),
+            settings=Settings(file, PostgresPlaces(database), destination),
+            catalogue=catalogue,
         )
         if token:
             await _introduced(workspaces)
         poster = Poster()
         cards = Cards(desk.settings, desk.outbox, poster)
-        errands = Errands(poster, desk.outbox, desk.sessions, desk.accept, wiring.tracker(database).comment)
+        ladder = Ladder(PostgresFilings(database), catalogue)
+        errands = Errands(poster, desk.outbox, desk.sessions, desk.accept, ladder.comment)
         delivery = Delivery(desk.workspaces, desk.outbox, poster, cards, errands)
         listener = await asyncio.to_thread(wiring.listener)
         facts = SlackFacts(desk, overhears=listener.overhears)
-        shell = await asyncio.to_thread(wiring.shell, database, listener, facts, delivery.deliver)
+        shell = await asyncio.to_thread(wiring.shell, database, listener, catalogue, facts, delivery.deliver)
         async with database.queue.working(shell, "slack"):
             yield build_app(desk, client, secret or None, oauth), client
 

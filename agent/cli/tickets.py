@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from agent.cli import Usage, wiring
+from agent.receipt import Receipt, sentence
 from agent.sealing import SHORT
 from persistence.database import Database
 from persistence.tickets import PostgresTickets, StoredTicket
@@ -54,6 +56,19 @@ def show(key: str) -> int:
     return 0
 
 
+def export(directory: str) -> int:
+    """Writes every ticket as KEY.md into a directory."""
+    tickets, into = wiring.read_from_database(_all), Path(directory)
+    try:
+        into.mkdir(parents=True, exist_ok=True)
+        for ticket in tickets:
+            (into / f"{ticket.key.replace('/', '_')}.md").write_text(_markdown(ticket) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise Usage(f"{directory} cannot be written to ({error.strerror}): name another directory.") from None
+    print(f"{len(tickets)} ticket{'s' * (len(tickets) != 1)} written to {directory}.")
+    return 0
+
+
 async def _all(database: Database) -> list[StoredTicket]:
     return await PostgresTickets(database.engine).all()
 
@@ -66,6 +81,8 @@ def _markdown(ticket: StoredTicket) -> str:
         f"{name.replace('_', ' ').capitalize()}: {_text(sealed['fields'][name])}" for name in inline if name in sealed["fields"]
     ]
     receipt = f"Filed {ticket.filed_at.isoformat(timespec='seconds')} from the approved ticket {ticket.draft_hash}."
+    if ticket.receipt:
+        receipt = "".join(piece.text for piece in sentence(Receipt.model_validate(ticket.receipt)))
     return "\n".join([*lines, "", sealed["body"], "", "---", receipt])
 
 

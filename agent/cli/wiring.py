@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,11 +11,12 @@ from agent.cli import Usage
 from persistence import embedded
 
 if TYPE_CHECKING:
+    from agent.catalogue import Catalogue
     from agent.graph import Listener
     from agent.ports import Facts
+    from agent.sealing import Destination
     from agent.shell import Deliver, Shell
     from persistence.database import Database
-    from skills.trackers.local import LocalTracker
 
 Read = TypeVar("Read")
 
@@ -77,12 +78,37 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0].rstrip(":. ")
 
 
-def tracker(opened: "Database") -> "LocalTracker":
-    """The tracker that the settings choose."""
+def catalogue(opened: "Database") -> "Catalogue":
+    """The trackers that the environment connects, and the local one. Raises Usage."""
+    from agent.catalogue import Catalogue
     from persistence.tickets import PostgresTickets
+    from skills.trackers import connected
     from skills.trackers.local import LocalTracker
 
-    return LocalTracker(PostgresTickets(opened.engine))
+    local = LocalTracker(PostgresTickets(opened.engine))
+    try:
+        return Catalogue({local.name: local, **connected(os.environ)})
+    except ValueError as error:
+        raise Usage(str(error)) from None
+
+
+def destination(trackers: Collection[str]) -> "Destination":
+    """Where tickets go whose place has settled nothing else: SIGNOFF_DESTINATION, such as jira:OPS.
+
+    Raises Usage if that is none of these trackers.
+    """
+    from agent.sealing import Destination
+
+    given = os.environ.get("SIGNOFF_DESTINATION", "")
+    if not given:
+        return Destination()
+    tracker, _, project = given.partition(":")
+    if not project:
+        raise Usage(f"SIGNOFF_DESTINATION is {given!r}: write TRACKER:PROJECT, such as jira:OPS or github:acme/web.")
+    if tracker not in trackers:
+        known = ", ".join(trackers)
+        raise Usage(f"SIGNOFF_DESTINATION names the tracker {tracker}, and there are {known}: see docs/trackers.md.")
+    return Destination(tracker=tracker, project=project)
 
 
 def listener() -> "Listener":
@@ -92,15 +118,24 @@ def listener() -> "Listener":
     return configured_listener()
 
 
-def shell(opened: "Database", listener: "Listener", facts: "Facts | None" = None, deliver: "Deliver | None" = None) -> "Shell":
+def shell(
+    opened: "Database",
+    listener: "Listener",
+    catalogue: "Catalogue",
+    facts: "Facts | None" = None,
+    deliver: "Deliver | None" = None,
+) -> "Shell":
     """The shell over the open database, with everything the settings choose; the facts are the terminal's unless given."""
     from agent.checkpoint import TurnSaver
     from agent.graph import build
-    from agent.sealing import Destination
+    from agent.ladder import Ladder
     from agent.shell import Shell, TerminalFacts
     from agent.turn import Turns
+    from persistence.filings import PostgresFilings
     from persistence.store import PostgresStore
+    from skills.trackers import renderers
 
-    chosen = tracker(opened)
-    turns = Turns(build(listener, chosen, Destination(), TurnSaver()), overhears=listener.overhears)
-    return Shell(PostgresStore(opened), turns, chosen, facts or TerminalFacts(), deliver)
+    default = destination(catalogue.trackers)
+    turns = Turns(build(listener, renderers(), default, TurnSaver()), overhears=listener.overhears)
+    ladder = Ladder(PostgresFilings(opened), catalogue)
+    return Shell(PostgresStore(opened), turns, ladder, facts or TerminalFacts(catalogue, default), deliver)

@@ -1,17 +1,31 @@
 """The local tracker: tickets in a table of Signoff's own database, for a team that has no tracker yet and for trying out."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from agent.draft import Constraint, TicketDraft
-from agent.ports import Ticket
+from agent.projects import Project
+from agent.protocol import Question
+from agent.receipt import Receipt
+from agent.sealing import SealedTicket
+from agent.trackers import Copy, Missing, Ticket
+from skills.trackers.body import SECTIONS
 
 
 class TicketTable(Protocol):
     """The table behind the tracker: one row a marker, numbered without gaps within a project."""
 
-    async def insert(self, marker: str, sealed: bytes) -> str:
+    async def insert(self, marker: str, sealed: bytes, receipt: Mapping[str, Any]) -> str:
         """The key of the marker's ticket, which is made if there is none."""
+        ...
+
+    async def find(self, *, marker: str | None = None, key: str | None = None) -> tuple[str, str, bytes] | None:
+        """The key, marker and sealed bytes of the ticket with this marker or key."""
+        ...
+
+    async def search(self, project: str, text: str) -> list[tuple[str, str]]:
+        """Keys and titles of tickets that share a word with the text, those with most of them first."""
         ...
 
     async def comment(self, comment_id: str, key: str, author: str, text: str) -> None:
@@ -19,20 +33,8 @@ class TicketTable(Protocol):
         ...
 
 
-SECTIONS = (
-    ("problem", "Problem"),
-    ("proposed_solution", "Proposed solution"),
-    ("acceptance_criteria", "Acceptance criteria"),
-    ("constraints", "Constraints"),
-    ("dependencies", "Dependencies"),
-    ("risks", "Risks"),
-    ("open_questions", "Open questions"),
-)
-"""The draft's fields that make the body, in order, and their headings."""
-
-
 def render_markdown(draft: TicketDraft) -> str:
-    """The body as Markdown, empty sections left out."""
+    """The body as Markdown, empty sections left out; what people wrote stands in it as they wrote it."""
     parts = []
     for field, heading in SECTIONS:
         value = getattr(draft, field)
@@ -51,8 +53,12 @@ class LocalRenderer:
 
     name = "local"
 
-    def render(self, draft: TicketDraft) -> Mapping[str, Any]:
-        """Title, type, Markdown body, and every field that holds something."""
+    def questions(self, draft: TicketDraft, project: Project) -> list[Question]:
+        """It takes any draft."""
+        return []
+
+    def render(self, draft: TicketDraft, project: Project) -> Mapping[str, Any]:
+        """Title, type, Markdown body, and every field that holds something; all of it is what is stored."""
         fields = {name: value for name, value in draft.content().items() if value and name not in ("title", "issue_type")}
         return {"type": draft.issue_type, "title": draft.title, "body": render_markdown(draft), "fields": fields}
 
@@ -65,11 +71,46 @@ class LocalTracker(LocalRenderer):
     def __init__(self, tickets: TicketTable) -> None:
         self._tickets = tickets
 
-    async def create(self, sealed: bytes, marker: str) -> Ticket:
+    async def describe(self, project: str) -> Project:
+        """Any name is a project, and takes anything."""
+        return Project(key=project)
+
+    async def create(self, sealed: SealedTicket, receipt: Receipt) -> Ticket:
         """The ticket of these sealed bytes, new or made before under the same marker."""
-        key = await self._tickets.insert(marker, sealed)
-        return Ticket(key=key, url=f"signoff://tickets/{key}")
+        key = await self._tickets.insert(receipt.marker, sealed.bytes, receipt.model_dump(mode="json"))
+        return _ticket(key, sealed.payload["title"])
+
+    async def find(self, sealed: SealedTicket, receipt: Receipt) -> Copy | None:
+        """The marker's ticket."""
+        found = await self._tickets.find(marker=receipt.marker)
+        return _copy(found, receipt) if found else None
+
+    async def read(self, key: str, sealed: SealedTicket, receipt: Receipt) -> Copy:
+        """The ticket of this key."""
+        if (found := await self._tickets.find(key=key.strip())) is None:
+            raise Missing(f"There is no ticket {key}: signoff tickets lists those that there are.")
+        return _copy(found, receipt)
+
+    async def search(self, project: str, text: str) -> list[Ticket]:
+        """Tickets that share words with the text."""
+        return [_ticket(key, title) for key, title in await self._tickets.search(project, text)]
+
+    async def link(self, ticket: Ticket, receipt: Receipt) -> None:
+        """Its receipt names the conversation."""
 
     async def comment(self, comment_id: str, key: str, author: str, text: str) -> None:
         """A comment on a ticket; the same id twice is one comment."""
         await self._tickets.comment(comment_id, key, author, text)
+
+
+def _ticket(key: str, title: str = "") -> Ticket:
+    return Ticket(key=key, url=f"signoff://tickets/{key}", title=title)
+
+
+def _copy(found: tuple[str, str, bytes], receipt: Receipt) -> Copy:
+    key, marker, stored = found
+    payload = json.loads(stored)
+    return Copy(ticket=_ticket(key, payload["title"]), ours=marker == receipt.marker, payload=payload)
+
+
+RENDERER = LocalRenderer()

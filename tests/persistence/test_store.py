@@ -6,14 +6,13 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from agent.draft import TicketDraft
-from agent.ports import Event, Filing, LostRace, Ticket, TrackerError, Turn
+from agent.ports import Event, LostRace, Turn
 from agent.protocol import Decision, FilingOutcome, Reply
 from persistence import ApprovalRecord, ApprovalStore
 from persistence.database import Database
 from persistence.store import PostgresStore
 from persistence.tables import approval_history, effects, filings, inbox, previews, sessions, tickets
 from persistence.tickets import PostgresTickets
-from skills.trackers.local import LocalRenderer
 from tests.support import COMPLETE, Talk, make_shell, of_kind
 
 Talks = Callable[[str], Talk]
@@ -253,19 +252,6 @@ async def test_a_decision_that_the_graph_does_not_take_is_not_committed(database
     assert of_kind(await one.approve(of_kind(shows, "preview")["draft_hash"]), "decision")["status"] == "approved"
 
 
-async def test_the_first_outcome_of_a_filing_stands(database: Database, talk: Talks) -> None:
-    one = talk("outcome")
-    card = of_kind(await one.say(COMPLETE), "preview")
-    await one.approve(card["draft_hash"])
-    async with database.engine.connect() as connection:
-        row = (await connection.execute(select(filings))).one()
-    twin = Filing(one.session_id, card["draft_hash"], b"", row.marker, "", sent_before=True)
-    await one.store.end_filing(twin, FilingOutcome(status="unknown"))
-    assert await one.settled() == []
-    async with database.engine.connect() as connection:
-        assert (await connection.execute(select(filings))).one().key == "LOCAL-1"
-
-
 async def test_a_turn_that_fails_is_answered_and_the_next_goes_on(database: Database) -> None:
     shell = make_shell(database)
     failures = 0
@@ -294,65 +280,6 @@ async def test_a_turn_that_fails_is_answered_and_the_next_goes_on(database: Data
         }
 
 
-class Tracker(LocalRenderer):
-    """A tracker that fails surely, or whose reply is lost."""
-
-    repeatable = False
-
-    def __init__(self, error: BaseException) -> None:
-        self.error, self.calls = error, 0
-
-    async def create(self, sealed: bytes, marker: str) -> Ticket:
-        self.calls += 1
-        raise self.error
-
-
-async def test_a_filing_that_surely_failed_says_why_and_the_approval_stands(database: Database) -> None:
-    one = Talk(database, "terminal:failing")
-    tracker = Tracker(TrackerError("The token has expired."))
-    async with database.queue.working(make_shell(database, tracker)):
-        card = of_kind(await one.say(COMPLETE), "preview")
-        shows = await one.approve(card["draft_hash"])
-        assert of_kind(shows, "decision")["status"] == "approved"
-        assert of_kind(shows, "say")["text"] == "The ticket was not filed: The token has expired. The approval stands."
-        assert of_kind(await one.approve(card["draft_hash"], "bob"), "decision")["status"] == "already"
-    assert tracker.calls == 1
-
-
-async def test_a_ticket_that_may_have_been_sent_is_not_sent_again(database: Database) -> None:
-    one = Talk(database, "terminal:unknown")
-    tracker = Tracker(AssertionError("it was sent twice"))
-    async with database.queue.working(make_shell(database, tracker)):
-        card = of_kind(await one.say(COMPLETE), "preview")
-    await one.store.accept(one.event(Decision(type="approve", draft_hash=card["draft_hash"], by="ann")))
-    shell = make_shell(database, tracker)
-    await shell.wake(one.session_id, 0)
-    assert await one.store.begin_filing(one.session_id, card["draft_hash"])  # and then the process died
-    await shell.file(one.session_id, card["draft_hash"])
-    await shell.wake(one.session_id, 0)
-    shows = await one.settled()
-    assert "Nobody can tell whether the ticket was filed" in of_kind(shows, "say")["text"]
-    assert tracker.calls == 0
-
-
-async def test_bytes_that_are_not_the_approved_ones_are_not_filed(database: Database) -> None:
-    one = Talk(database, "terminal:tampered")
-    shell = make_shell(database)
-    await one.store.accept(one.event(Reply(text=COMPLETE, by="ann")))
-    await shell.wake(one.session_id, 0)
-    async with database.engine.begin() as connection:
-        row = (await connection.execute(select(previews))).one()
-        await one.store.accept(one.event(Decision(type="approve", draft_hash=row.draft_hash, by="ann")))
-    await shell.wake(one.session_id, 0)
-    async with database.engine.begin() as connection:
-        await connection.execute(update(previews).values(sealed=row.sealed.replace(b"Export", b"Import")))
-    await shell.file(one.session_id, row.draft_hash)
-    await shell.wake(one.session_id, 0)
-    assert await count(database, tickets) == 0
-    says = [shown.body for shown in await one.feed.read() if shown.body["kind"] == "say"]
-    assert "not the ones that were approved" in says[-1]["text"]
-
-
 async def test_a_late_or_repeated_outcome_changes_nothing(database: Database, talk: Talks) -> None:
     one = talk("late")
     card = of_kind(await one.say(COMPLETE), "preview")
@@ -366,7 +293,7 @@ async def test_a_late_or_repeated_outcome_changes_nothing(database: Database, ta
 async def test_tickets_are_numbered_without_gaps_and_once_for_each_marker(database: Database) -> None:
     table = PostgresTickets(database.engine)
     sealed = b'{"project":"OPS"}'
-    keys = await asyncio.gather(*(table.insert(f"marker-{number % 5}", sealed) for number in range(15)))
+    keys = await asyncio.gather(*(table.insert(f"marker-{number % 5}", sealed, {"marker": "m"}) for number in range(15)))
     assert sorted(set(keys)) == [f"OPS-{number}" for number in range(1, 6)]
     assert [ticket.sealed for ticket in await table.all()] == [sealed] * 5
 

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.draft import Attachment, Constraint, Evidence, Operation, TicketDraft
+from agent.projects import Project
 from agent.sealing import Destination, diff, seal
 from agent.surfaces import CardView
 from skills.trackers.local import LocalRenderer
@@ -42,8 +43,8 @@ drafts = st.builds(
 
 def card_of(draft: TicketDraft, before: TicketDraft | None = None, **about: Any) -> CardView:
     """The card that this draft would have."""
-    sealed = seal(Destination(project="OPS"), LocalRenderer().render(draft))
-    old = seal(Destination(project="OPS"), LocalRenderer().render(before)) if before else None
+    sealed = seal(Destination(project="OPS"), LocalRenderer().render(draft, Project(key="OPS")))
+    old = seal(Destination(project="OPS"), LocalRenderer().render(before, Project(key="OPS"))) if before else None
     return CardView(
         session_id=SESSION,
         preview_id="a" * 16,

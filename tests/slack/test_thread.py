@@ -8,7 +8,7 @@ import pytest
 from agent import shell
 from agent.conversation import Conversation, Head, replay
 from persistence.history import read_steps
-from skills.trackers.local import LocalRenderer
+from skills.trackers import renderers
 from slack_adapter import facts
 from tests.slack.channel import COMPLETE, Channel, buttons, words
 
@@ -230,4 +230,4 @@ async def test_what_was_said_in_slack_replays_without_slack(ops: Channel) -> Non
     steps = await read_steps(ops.database.engine, session_id)
     assert len(steps) == 7
     conversation = Conversation(head=Head(session_id=session_id), steps=steps)
-    assert await replay(conversation, LocalRenderer()) is None
+    assert await replay(conversation, renderers()) is None

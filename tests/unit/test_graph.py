@@ -12,6 +12,7 @@ from pydantic import Field
 
 from agent.graph import STEPS, Graph, Listener, build
 from agent.interview import GuidedInterview
+from agent.projects import Project
 from agent.sealing import Destination
 from agent.state import WINDOW, WINDOW_CHARACTERS, State, window
 from skills.preview_ticket import PreviewResult, compute_draft_hash, preview_ticket
@@ -39,7 +40,7 @@ class Scripted(BaseChatModel):
 
 
 def make(model: BaseChatModel) -> Graph:
-    return build(Listener(model, questions=1), LocalRenderer(), Destination(), InMemorySaver())
+    return build(Listener(model, questions=1), {"local": LocalRenderer()}, Destination(), InMemorySaver())
 
 
 async def run(graph: Graph, given: Any) -> tuple[State, list[Any]]:
@@ -86,7 +87,7 @@ async def test_each_gate_is_alone_and_called_alone() -> None:
 async def test_the_call_of_a_preview_carries_what_was_sealed_and_a_resume_renders_nothing_anew() -> None:
     graph = make(GuidedInterview())
     state, [first] = await said(graph, COMPLETE)
-    assert first["args"]["draft_hash"] == compute_draft_hash(state.draft, Destination(), LocalRenderer())
+    assert first["args"]["draft_hash"] == compute_draft_hash(state.draft, Destination(), LocalRenderer(), Project(key="LOCAL"))
     state, [same] = await run(graph, Command(resume="thanks"))
     assert same["args"] == first["args"]
     assert preview_ticket.name == "preview_ticket"

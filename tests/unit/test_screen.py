@@ -8,6 +8,7 @@ from rich.console import Console
 from agent.cli.acts import Quit, Say, parse
 from agent.cli.screen import render
 from agent.draft import Operation
+from agent.projects import Project
 from agent.protocol import Decision, PreviewRequest, Reply
 from agent.sealing import Destination, diff, seal
 from skills.trackers.local import LocalRenderer
@@ -21,8 +22,8 @@ def printed(show: dict[str, Any], width: int = 80) -> str:
 
 
 def preview(**changed: Any) -> dict[str, Any]:
-    sealed = seal(Destination(), LocalRenderer().render(DRAFT.model_copy(update=changed)))
-    before = seal(Destination(), LocalRenderer().render(DRAFT)).payload
+    sealed = seal(Destination(), LocalRenderer().render(DRAFT.model_copy(update=changed), Project(key="LOCAL")))
+    before = seal(Destination(), LocalRenderer().render(DRAFT, Project(key="LOCAL"))).payload
     request = PreviewRequest(
         preview_id="p", draft_hash=sealed.draft_hash, version=2, sealed=sealed.payload, diff=diff(before, sealed.payload)
     )

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from agent.draft import FIELDS, Constraint, Evidence, TicketDraft
+from agent.projects import Project
 from agent.sealing import Destination, SealedTicket, canonical, diff, marker, seal
 from skills.preview_ticket import compute_draft_hash
 from skills.trackers.local import LocalRenderer
@@ -32,7 +33,7 @@ DRAFT = TicketDraft(
 
 
 def hash_of(draft: TicketDraft, destination: Destination | None = None) -> str:
-    return compute_draft_hash(draft, destination or Destination(), LocalRenderer())
+    return compute_draft_hash(draft, destination or Destination(), LocalRenderer(), Project(key="LOCAL"))
 
 
 FILED_CHANGES: list[dict[str, Any]] = [
@@ -85,14 +86,14 @@ def test_what_is_not_filed_is_not_in_the_hash() -> None:
 
 
 def test_the_hash_is_the_sha256_of_the_canonical_payload() -> None:
-    sealed = seal(Destination(), LocalRenderer().render(DRAFT))
+    sealed = seal(Destination(), LocalRenderer().render(DRAFT, Project(key="LOCAL")))
     assert sealed.draft_hash == hashlib.sha256(sealed.bytes).hexdigest() == hash_of(DRAFT)
     assert json.loads(sealed.bytes) == sealed.payload
     assert len(sealed.draft_hash) == 64
 
 
 def test_payload_and_hash_that_do_not_belong_together_are_refused() -> None:
-    sealed = seal(Destination(), LocalRenderer().render(DRAFT))
+    sealed = seal(Destination(), LocalRenderer().render(DRAFT, Project(key="LOCAL")))
     with pytest.raises(ValidationError, match="the payload hashes to"):
         SealedTicket(payload={**sealed.payload, "title": "Other"}, draft_hash=sealed.draft_hash)
 
@@ -118,7 +119,7 @@ def test_what_has_no_one_spelling_is_refused(payload: dict[str, Any]) -> None:
 
 
 def payload_of(**changed: Any) -> dict[str, Any]:
-    return seal(Destination(), LocalRenderer().render(DRAFT.model_copy(update=changed))).payload
+    return seal(Destination(), LocalRenderer().render(DRAFT.model_copy(update=changed), Project(key="LOCAL"))).payload
 
 
 def test_diff_names_fields_and_items() -> None:

@@ -17,8 +17,10 @@ from rich.text import Text
 from agent.cli.doctor.check import Check, env
 from agent.cli.doctor.slack import slack_checks
 from agent.cli.doctor.stored import settings_check, stored_checks
+from agent.cli.doctor.trackers import tracker_checks
 
-SECRETS = ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET", "SLACK_CLIENT_SECRET")
+SECRETS = ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET", "SLACK_CLIENT_SECRET", "JIRA_TOKEN", "GITHUB_TOKEN",
+           "LINEAR_API_KEY", "GITLAB_TOKEN")  # fmt: skip
 
 
 def run(*, as_json: bool) -> int:
@@ -52,7 +54,7 @@ def _print(checks: list[Check]) -> None:
 
 async def examine(clock: Callable[[], float] = time.time) -> list[Check]:
     """Every check, in the order in which things are set up. No text repeats a secret."""
-    checks = [*await slack_checks(clock), settings_check(), *await stored_checks()]
+    checks = [*await slack_checks(clock), settings_check(), *await tracker_checks(), *await stored_checks()]
     return [_without_secrets(check) for check in checks]
 
 

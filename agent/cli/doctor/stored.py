@@ -18,7 +18,7 @@ from persistence.embedded import default_data_dir
 from persistence.migrate import NEWEST
 from persistence.outbox import PostgresOutbox
 from persistence.queue import ALIVE
-from skills.trackers.local import LocalTracker
+from skills.trackers import renderers
 from slack_adapter.settings import BadSettings, load
 
 OVERDUE = 60.0
@@ -37,7 +37,7 @@ def settings_check() -> Check:
     if not path:
         return Check(name, "skipped", "SIGNOFF_SETTINGS is not set: defaults, and what /signoff setup says")
     try:
-        file = load(path)
+        file = load(path, list(renderers()))
     except BadSettings as error:
         return Check(name, "wrong", *parts(str(error)))
     number = len(file.channels)
@@ -96,7 +96,7 @@ async def _workspaces(opened: Database) -> list[Check]:
 
 
 def _unread(why: str) -> list[Check]:
-    return [Check(name, "skipped", f"not looked at, because {why}") for name in ("queue", "tracker")]
+    return [Check(name, "skipped", f"not looked at, because {why}") for name in ("queue", "local tracker")]
 
 
 async def _database(dsn: str) -> tuple[Check, str]:
@@ -163,4 +163,4 @@ def _undelivered(row: dict[str, Any]) -> str:
 
 def _tracker(facts: dict[str, Any]) -> Check:
     number = facts["tickets"]
-    return Check("tracker", "ok", f"{LocalTracker.name}, with {number} ticket{'s' * (number != 1)}")
+    return Check("local tracker", "ok", f"it has {number} ticket{'s' * (number != 1)}")

@@ -1,0 +1,176 @@
+"""The ladder: an approval becomes one ticket, although no tracker promises that, replies are lost, and processes die.
+
+What is sent is on record as sent before it is, and is sent by nothing that tries again. What surely did not happen may be
+done later; what nobody can tell is looked for by the approval's marker, and after a while a person is asked. That nothing is
+found proves nothing, so nothing is ever sent again without a person's word. `docs/exactly-once.md` tells the whole of it.
+"""
+
+import json
+import logging
+
+from agent.catalogue import Catalogue
+from agent.faults import point
+from agent.ports import Filing, Ledger
+from agent.protocol import FilingOutcome
+from agent.sealing import SealedTicket
+from agent.trackers import Later, Refused, Ticket, Tracker, Unsure
+
+LOOKS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, *(3600.0,) * 24)
+"""Seconds before each look for a ticket that may be there; a search may lag by minutes. After that nobody looks any more."""
+
+ASKED_AFTER = 5
+"""Looks in vain after which people are asked: half a minute."""
+
+NO_CONNECTION = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""Seconds between tries to connect."""
+
+CONNECT_PATIENCE = 60.0
+"""Seconds after which a tracker that cannot be reached is a failure that people are told of."""
+
+PAUSE_PATIENCE = 900.0
+"""The same for a tracker that wants pauses."""
+
+NO_REPLY = "It was sent, and the process that sent it ended before an answer came."
+NOT_FOUND = "No ticket with its marker is to be found so far."
+
+log = logging.getLogger(__name__)
+
+
+class Ladder:
+    """Takes approvals to their trackers, one step a call; any number of processes may."""
+
+    def __init__(self, ledger: Ledger, catalogue: Catalogue) -> None:
+        self._ledger, self._catalogue = ledger, catalogue
+
+    async def go_on(self, session_id: str, draft_hash: str) -> None:
+        """Does what is next, if anything is."""
+        filing = await self._ledger.begin(session_id, draft_hash)
+        if filing is None:
+            return
+        try:
+            sealed = SealedTicket.of(filing.sealed, filing.draft_hash)
+            tracker = self._catalogue.of(sealed)
+        except (ValueError, Refused) as error:
+            await self._hopeless(filing, str(error))
+            return
+        match filing.status:
+            case "filed":
+                await self._link(filing, tracker)
+            case "unknown":
+                await self._look(filing, sealed, tracker)
+            case "sent" if not tracker.repeatable:
+                await self._lost(filing, NO_REPLY)
+            case _:
+                await self._send(filing, sealed, tracker)
+
+    async def prove(self, filing: Filing, key: str) -> Ticket:
+        """The ticket of this key, if it is the one that was approved. Raises Refused or Later."""
+        try:
+            sealed = SealedTicket.of(filing.sealed, filing.draft_hash)
+        except ValueError as error:
+            raise Refused(str(error)) from None
+        copy = await self._catalogue.of(sealed).read(key, sealed, filing.receipt)
+        if not copy.ours or not (copy.receipt or copy.draft_hash == filing.draft_hash):
+            raise Refused(
+                f"{copy.ticket.key} does not carry this approval's marker and receipt: give the key of the one that does."
+            )
+        return copy.ticket
+
+    async def comment(self, session_id: str, comment_id: str, key: str, author: str, text: str) -> None:
+        """Adds a comment to a ticket that was filed from a session; the same id twice is one. Raises Refused or Later."""
+        if (filing := await self._ledger.filed_as(session_id, key)) is None:
+            raise Refused(f"{key} was not filed from this conversation.")
+        tracker = self._catalogue.of(SealedTicket(payload=json.loads(filing.sealed)))
+        await tracker.comment(comment_id, key, author, text)
+
+    async def _hopeless(self, filing: Filing, reason: str) -> None:
+        """Nothing can be done; what was sent is as unknown as before."""
+        if filing.status == "filed":
+            await self._ledger.rest(filing)
+        elif filing.status == "intended":
+            await self._fail(filing, Refused(reason))
+        else:
+            await self._ask(filing, reason)
+
+    async def _send(self, filing: Filing, sealed: SealedTicket, tracker: Tracker) -> None:
+        point("filing-sent")
+        try:
+            found = await self._found(filing, sealed, tracker) if filing.doubted else None  # nobody may have, so far
+            ticket = found or await tracker.create(sealed, filing.receipt)
+            point("filing-posted")
+        except Later as error:
+            await self._wait(filing, error)
+        except Refused as error:
+            await self._fail(filing, error)
+        except Unsure as error:
+            await self._lost(filing, str(error))
+        else:
+            await self._filed(filing, ticket)
+
+    async def _filed(self, filing: Filing, ticket: Ticket) -> None:
+        await self._ledger.end(filing, FilingOutcome(status="filed", key=ticket.key, url=ticket.url))
+        point("filing-recorded")
+
+    async def _lost(self, filing: Filing, reason: str) -> None:
+        await self._ledger.lost(filing, reason, LOOKS[0])
+        point("filing-lost")
+
+    async def _fail(self, filing: Filing, error: Refused) -> None:
+        """This attempt surely came to nothing; of an earlier one that may still be as unknown as before."""
+        if filing.doubted:
+            await self._ask(filing, f"This time it was refused ({error}), and an earlier attempt got no answer.")
+        else:
+            await self._ledger.end(filing, FilingOutcome(status="failed", reason=str(error), errors=error.fields))
+
+    async def _ask(self, filing: Filing, reason: str) -> None:
+        if not filing.asked:
+            await self._ledger.end(filing, FilingOutcome(status="unknown", reason=reason))
+        await self._ledger.put_off(filing, LOOKS[min(filing.looks + 1, len(LOOKS) - 1)])
+
+    async def _wait(self, filing: Filing, error: Later) -> None:
+        """It surely was not sent: once more later, within reason."""
+        if error.seconds is None:
+            tried = sum(sum(NO_CONNECTION[: n + 1]) <= filing.age for n in range(len(NO_CONNECTION) - 1))
+            seconds, patience = NO_CONNECTION[tried], CONNECT_PATIENCE
+        else:
+            seconds, patience = error.seconds, PAUSE_PATIENCE
+        if filing.age + seconds <= patience:
+            await self._ledger.put_off(filing, seconds)
+        else:
+            await self._fail(filing, Refused(f"{error} Try it again later."))
+
+    async def _look(self, filing: Filing, sealed: SealedTicket, tracker: Tracker) -> None:
+        """Looks for a ticket that may be there, and asks people once that was in vain for a while."""
+        ticket, problem = None, NOT_FOUND
+        try:
+            ticket = await self._found(filing, sealed, tracker)
+        except (Refused, Later) as error:
+            problem = str(error)
+        point("filing-looked")
+        if ticket:
+            await self._filed(filing, ticket)
+        elif filing.looks + 1 >= len(LOOKS):
+            await self._ledger.rest(filing)
+        elif filing.looks + 1 >= ASKED_AFTER:
+            await self._ask(filing, f"{filing.reason} {problem}")
+        else:
+            await self._ledger.put_off(filing, LOOKS[filing.looks + 1])
+
+    async def _found(self, filing: Filing, sealed: SealedTicket, tracker: Tracker) -> Ticket | None:
+        """The ticket that carries the marker, if it is what was approved, word for word."""
+        copy = await tracker.find(sealed, filing.receipt)
+        return copy.ticket if copy and copy.ours and copy.draft_hash == filing.draft_hash else None
+
+    async def _link(self, filing: Filing, tracker: Tracker) -> None:
+        """Ties the ticket to its conversation: nicer with than without, and tried as long as what hinders it may pass."""
+        assert filing.ticket
+        try:
+            await tracker.link(filing.ticket, filing.receipt)
+        except Later as error:
+            if filing.looks + 1 < len(LOOKS):
+                await self._ledger.put_off(filing, error.seconds or LOOKS[filing.looks])
+                return
+            log.warning("%s is not tied to its conversation: %s", filing.ticket.key, error)
+        except Refused as error:
+            log.warning("%s is not tied to its conversation: %s", filing.ticket.key, error)
+        await self._ledger.rest(filing)

@@ -1,0 +1,198 @@
+"""The filings on PostgreSQL: `agent.ports.Ledger`, what a person's word does to them, and what an operator is shown of them.
+
+Times are the database's: a filing is due by its clock, whatever the clocks of those who work on it say.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from psycopg import AsyncConnection
+from sqlalchemy import text
+
+from agent.ports import ApprovalRecord, Event, Filing, LostRace, Settled
+from agent.protocol import FilingOutcome
+from agent.trackers import Ticket
+from persistence.database import Database
+from persistence.inbox import accept
+
+COLUMNS = """
+    filing.session_id, filing.draft_hash, filing.marker, filing.status, filing.origin, filing.attempt, filing.looks,
+    filing.key, filing.url, filing.reason, filing.asked_at IS NOT NULL AS asked, filing.doubted, filing.at,
+    extract(epoch FROM clock_timestamp() - filing.since)::float AS age,
+    coalesce(filing.due_at <= clock_timestamp(), false) AS due, preview.sealed,
+    approval.approved_by, approval.preview_id, approval.event_id, approval.name, approval.thread, approval.at AS decided_at
+"""
+FROM = """
+    filings filing JOIN approvals approval USING (session_id, draft_hash)
+    JOIN previews preview ON preview.preview_id = approval.preview_id
+"""
+THIS = "session_id = %(session_id)s AND draft_hash = %(draft_hash)s"
+BEGIN = f"""
+    SELECT {COLUMNS} FROM {FROM} WHERE filing.session_id = %(session_id)s AND filing.draft_hash = %(draft_hash)s
+    FOR UPDATE OF filing
+"""
+SENT = f"UPDATE filings SET status = 'sent', at = clock_timestamp(), due_at = NULL WHERE {THIS}"
+PUT_OFF = f"""
+    UPDATE filings SET status = CASE WHEN status = 'sent' THEN 'intended' ELSE status END,
+           looks = looks + (status <> 'sent')::int, due_at = clock_timestamp() + make_interval(secs => %(seconds)s)
+    WHERE {THIS} AND attempt = %(attempt)s AND status IN ('sent', 'unknown', 'filed')
+"""
+LOST = f"""
+    UPDATE filings SET status = 'unknown', doubted = true, reason = %(reason)s, looks = 0, at = clock_timestamp(),
+           due_at = clock_timestamp() + make_interval(secs => %(seconds)s)
+    WHERE {THIS} AND attempt = %(attempt)s AND status = 'sent'
+"""
+FILED = f"""
+    UPDATE filings SET status = 'filed', key = %(key)s, url = %(url)s, reason = NULL, looks = 0, at = clock_timestamp(),
+           due_at = CASE WHEN %(linked)s THEN NULL ELSE clock_timestamp() END
+    WHERE {THIS} AND status <> 'filed' RETURNING marker
+"""
+FAILED = f"""
+    UPDATE filings SET status = 'failed', reason = %(reason)s, at = clock_timestamp(), due_at = NULL
+    WHERE {THIS} AND attempt = %(attempt)s AND status = 'sent' RETURNING marker
+"""
+ASKED = f"""
+    UPDATE filings SET status = 'unknown', reason = %(reason)s, at = clock_timestamp(), asked_at = clock_timestamp(),
+           doubted = true, due_at = clock_timestamp() + interval '1 minute'
+    WHERE {THIS} AND attempt = %(attempt)s AND status IN ('sent', 'unknown') RETURNING marker
+"""
+REST = f"UPDATE filings SET due_at = NULL WHERE {THIS} AND attempt = %(attempt)s AND status IN ('filed', 'unknown')"
+
+AGAIN = f"""
+    UPDATE filings SET status = 'intended', attempt = attempt + 1, since = clock_timestamp(), due_at = clock_timestamp(),
+           looks = 0, reason = NULL, asked_at = NULL, origin = %(origin)s, at = clock_timestamp()
+    WHERE {THIS} AND attempt = %(attempt)s AND status IN ('failed', 'unknown', 'left') RETURNING marker
+"""
+LEFT = f"""
+    UPDATE filings SET status = 'left', due_at = NULL, at = clock_timestamp()
+    WHERE {THIS} AND attempt = %(attempt)s AND status = 'unknown' RETURNING marker
+"""
+WITHDRAWN = f"""
+    WITH filing AS (
+        DELETE FROM filings WHERE {THIS} AND attempt = %(attempt)s AND status = 'failed' RETURNING marker
+    ), approval AS (
+        DELETE FROM approvals WHERE {THIS} AND EXISTS (SELECT FROM filing)
+        RETURNING session_id, draft_hash, status, approved_by, preview_id, event_id, name, thread, at
+    ), kept AS (
+        INSERT INTO approval_history (session_id, draft_hash, status, approved_by, preview_id, event_id, name, thread, at)
+        SELECT * FROM approval
+    )
+    SELECT marker FROM filing
+"""
+OF_SESSION = f"""
+    SELECT {COLUMNS} FROM {FROM} WHERE filing.session_id = %(session_id)s
+    AND (%(draft_hash)s::text IS NULL OR starts_with(filing.draft_hash, %(draft_hash)s)) ORDER BY filing.since DESC LIMIT 1
+"""
+LISTED = text(f"""
+    SELECT {COLUMNS} FROM {FROM} WHERE filing.status = ANY(CAST(:statuses AS text[])) OR CAST(:statuses AS text[]) IS NULL
+    ORDER BY filing.since
+""")  # fmt: skip
+BY_KEY = text(f"SELECT {COLUMNS} FROM {FROM} WHERE filing.status = 'filed' AND lower(filing.key) = lower(:key)")
+
+log = logging.getLogger(__name__)
+
+
+class PostgresFilings:
+    """The ledger of filings; each method is one transaction."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def begin(self, session_id: str, draft_hash: str) -> Filing | None:
+        """What is to be done for a filing now; one that was intended is on record as sent when this returns."""
+        this = {"session_id": session_id, "draft_hash": draft_hash}
+        async with self._database.turns.connection() as driver, driver.transaction():
+            row: Any = await (await driver.execute(BEGIN, this)).fetchone()
+            if row is None or row["status"] in ("failed", "left") or (row["status"] != "sent" and not row["due"]):
+                return None
+            if row["status"] == "intended":
+                await driver.execute(SENT, this)
+        return filing_of(row)
+
+    async def put_off(self, filing: Filing, seconds: float) -> None:
+        """Due again after so many seconds; a sending is only intended again."""
+        await self._write(PUT_OFF, filing, seconds=seconds)
+
+    async def lost(self, filing: Filing, reason: str, seconds: float) -> None:
+        """Its outcome is unknown from now on; it is first looked for after so many seconds."""
+        await self._write(LOST, filing, reason=reason, seconds=seconds)
+
+    async def end(self, filing: Filing, outcome: FilingOutcome) -> bool:
+        """One transaction: the filing's outcome, and the event that tells its session; False if it had another already."""
+        outcome = outcome.model_copy(update={"draft_hash": filing.draft_hash, "attempt": filing.attempt})
+        event = Event(
+            event_id=f"{filing.marker}:{filing.attempt}:{outcome.status}",
+            session_id=filing.session_id,
+            origin=filing.origin,
+            answer=outcome,
+        )
+        statement = {"filed": FILED, "failed": FAILED, "unknown": ASKED}[outcome.status]
+        values = outcome.model_dump(include={"key", "url", "reason"})
+        async with self._database.turns.connection() as driver, driver.transaction():
+            ended = await (await driver.execute(statement, {**_this(filing), **values})).fetchone()
+            if ended:
+                await accept(driver, event)
+        if not ended:
+            log.warning("%s came out as %s %s, after its outcome was on record", filing.marker, outcome.status, outcome.key)
+        return ended is not None
+
+    async def filed_as(self, session_id: str, key: str) -> Filing | None:
+        """The filing of a session that became the ticket of this key."""
+        return next((filing for filing in await self.of_key(key) if filing.session_id == session_id), None)
+
+    async def rest(self, filing: Filing) -> None:
+        """Nothing more is to be done for it, unless somebody says so."""
+        await self._write(REST, filing)
+
+    async def listed(self, statuses: Sequence[str] | None) -> list[dict[str, Any]]:
+        """The filings in these states (None: all), the oldest first: the ledger's columns."""
+        async with self._database.engine.connect() as connection:
+            rows = await connection.execute(LISTED, {"statuses": list(statuses) if statuses else None})
+            return [dict(row) for row in rows.mappings()]
+
+    async def of_key(self, key: str) -> list[Filing]:
+        """The filings that became a ticket of this key, in any tracker."""
+        async with self._database.engine.connect() as connection:
+            return [filing_of(dict(row)) for row in (await connection.execute(BY_KEY, {"key": key})).mappings()]
+
+    async def _write(self, statement: Any, filing: Filing, **values: Any) -> None:
+        async with self._database.turns.connection() as driver:
+            await driver.execute(statement, {**_this(filing), **values})
+
+
+async def find_filing(driver: AsyncConnection[Any], session_id: str, draft_hash: str | None) -> Filing | None:
+    """A session's filing of this hash (all of it, or the beginning that people see); without one its newest."""
+    values = {"session_id": session_id, "draft_hash": draft_hash}
+    row: Any = await (await driver.execute(OF_SESSION, values)).fetchone()
+    return filing_of(row) if row else None
+
+
+async def settle(driver: AsyncConnection[Any], settled: Settled, origin: str) -> None:
+    """Puts a person's word on a filing on record. Raises LostRace if it is not as that person saw it any more."""
+    ticket = settled.ticket or Ticket(key="", url="")
+    values = {**_this(settled.filing), "origin": origin, "key": ticket.key, "url": ticket.url}
+    statement = {"intended": AGAIN, "filed": FILED, "left": LEFT, "withdrawn": WITHDRAWN}[settled.to]
+    if (await (await driver.execute(statement, values)).fetchone()) is None:
+        raise LostRace(settled.filing.session_id)
+
+
+def _this(filing: Filing) -> dict[str, Any]:
+    return {
+        "session_id": filing.session_id,
+        "draft_hash": filing.draft_hash,
+        "attempt": filing.attempt,
+        "linked": not filing.approval.thread,
+    }
+
+
+def filing_of(row: dict[str, Any]) -> Filing:
+    """A filing from the ledger's columns."""
+    same = ("session_id", "draft_hash", "sealed", "marker", "origin", "status", "attempt", "age", "looks", "asked", "doubted")
+    approval = ("session_id", "draft_hash", "approved_by", "preview_id", "event_id", "name", "thread", "decided_at")
+    return Filing(
+        **{name: row[name] for name in same},
+        reason=row["reason"] or "",
+        approval=ApprovalRecord.model_validate({"status": "approved", **{name: row[name] for name in approval}}),
+        ticket=Ticket(key=row["key"], url=row["url"] or "") if row["key"] else None,
+    )
