@@ -7,7 +7,8 @@ of `update_draft`. It never invents: each value is a piece of the message it cam
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
@@ -16,7 +17,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 
-from agent.draft import LISTS, first_line
+from agent.draft import CUSTOM, LISTS, first_line
 
 INTRODUCTION = (
     "This is a guided interview: no model is configured, so I read labelled lines such as `Title: ...`, `Problem: ...` or "
@@ -61,15 +62,22 @@ LABELS = {
     "assignee": "assignee",
     "epic": "epic_id",
 }
-_NAMES = "|".join(re.escape(name).replace("\\ ", "[ _]") for name in sorted(LABELS, key=len, reverse=True))
-_LABEL = re.compile(
-    rf"""^(?:
-        [ \t#*_]*(?P<add>(?:also|add)[ \t]+)?(?P<colon>{_NAMES})[*_ \t]*[:：][*_ \t]*                  # Problem: ...
-        | [ \t]*\#+[ \t]*(?P<heading>{_NAMES})[ \t]*$                                              # ## Problem
-        | [ \t]*(?P<bullets>{_NAMES})[ \t]*$(?=\n[ \t]*(?:[-*•–]|\d{{1,2}}[.)])[ \t])               # Risks, bullets below
-    )""",
-    re.IGNORECASE | re.MULTILINE | re.VERBOSE,
-)
+
+
+@lru_cache(maxsize=64)
+def _label(names: tuple[str, ...]) -> re.Pattern[str]:
+    """Finds where a line names one of these fields."""
+    known = "|".join(re.escape(name).replace("\\ ", "[ _]") for name in sorted(names, key=len, reverse=True))
+    return re.compile(
+        rf"""^(?:
+            [ \t#*_]*(?P<add>(?:also|add)[ \t]+)?(?P<colon>{known})[*_ \t]*[:：][*_ \t]*                  # Problem: ...
+            | [ \t]*\#+[ \t]*(?P<heading>{known})[ \t]*$                                              # ## Problem
+            | [ \t]*(?P<bullets>{known})[ \t]*$(?=\n[ \t]*(?:[-*•–]|\d{{1,2}}[.)])[ \t])               # Risks, bullets below
+        )""",
+        re.IGNORECASE | re.MULTILINE | re.VERBOSE,
+    )
+
+
 _BULLET = re.compile(r"^[ \t]*(?:[-*•–]|\d{1,2}[.)])[ \t]+", re.MULTILINE)
 _INLINE_BULLET = re.compile(r"(?:^|\s)[-*•–]\s+")
 _APPROVAL = re.compile(r"^(i )?(hereby )?(approve[ds]?|lgtm|ship it|ok(ay)?|yes|go ahead|file it|create it|do it)\b", re.I)
@@ -121,7 +129,8 @@ def listen(request: dict[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
     def change(field: str, value: Sequence[str], op: str = "set") -> None:
         operations.append({"op": op, "field": field, "value": list(value), "message": new["id"]})
 
-    sections = list(_sections(text))
+    custom = {name.lower().replace("_", " "): f"{CUSTOM}{name}" for name in request.get("custom", [])}
+    sections = list(_sections(text, {**custom, **LABELS}))
     labelled = {field for _, field, _ in sections if field}
     seen: set[str] = set()
     unplaced: list[str] = []
@@ -165,15 +174,15 @@ def _answered(field: str, value: str, change: Callable[..., None]) -> list[str]:
     return []
 
 
-def _sections(text: str) -> Iterator[tuple[str, str, str]]:
+def _sections(text: str, labels: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
     """The message's parts in order as (`set` or `add`, field or empty, text); a list's items may follow its label."""
-    marks = list(_LABEL.finditer(text))
+    marks = list(_label(tuple(labels)).finditer(text))
     ends = [mark.start() for mark in marks[1:]] + [len(text)]
     if preamble := text[: marks[0].start() if marks else len(text)].strip():
         yield "set", "", preamble
     for mark, end in zip(marks, ends, strict=False):
         name = mark["colon"] or mark["heading"] or mark["bullets"]
-        field = LABELS[name.lower().replace("_", " ")]
+        field = labels[name.lower().replace("_", " ")]
         yield "add" if mark["add"] else "set", field, text[mark.end() : end].strip()
 
 

@@ -4,6 +4,9 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+PLAIN = ("priority", "labels", "assignee", "parent")
+"""Ids of the fields that a draft has fields of its own for."""
+
 Kind = Literal["text", "paragraph", "number", "date", "option", "options", "labels", "user", "epic", "other"]
 """What a field takes; `other` is something that cannot be said in words, such as a file."""
 
@@ -29,6 +32,10 @@ class TicketType(BaseModel):
     def field(self, name: str) -> ProjectField | None:
         """The field of this id, or of this name in any case."""
         return next((one for one in self.fields if one.id == name or one.name.casefold() == name.casefold()), None)
+
+    def custom(self) -> list[str]:
+        """The names of the fields that a draft knows as `custom.NAME`, and that words can fill in."""
+        return [one.name for one in self.fields if one.kind not in ("epic", "other") and one.id not in PLAIN]
 
 
 class Project(BaseModel):

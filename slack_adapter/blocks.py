@@ -8,10 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from agent.draft import Evidence
+from agent.receipt import FORM
 from agent.sealing import SHORT, FieldChange
 from agent.secrets import secrets_in
 from agent.surfaces import CardView
-from slack_adapter.inbound import button_value
+from slack_adapter.inbound import ATTEMPT, button_value
 from slack_adapter.pieces import (
     BLOCK_CHARACTERS,
     FALLBACK,
@@ -28,7 +29,6 @@ from slack_adapter.pieces import (
     section,
     words,
 )
-from slack_adapter.settling import settling_row
 from slack_adapter.text import cut, date, escape, link
 
 MESSAGE_CHARACTERS = 9_000
@@ -39,11 +39,19 @@ EVIDENCE = 3
 """Links to what was said that stand on the card itself; the rest is behind a button."""
 
 TYPES = {"story": "Story", "bug": "Bug", "task": "Task"}
+TRACKERS = {"github": "GitHub", "gitlab": "GitLab"}
+"""Names of trackers that capital letters alone do not make."""
+
 LABELS = {"epic_id": "Epic", "type": "Type", "title": "Title", "issue_type": "Type"}
 ORDER = (
     "problem", "proposed_solution", "acceptance_criteria", "constraints", "dependencies", "risks", "open_questions",
     "priority", "labels", "assignee", "epic_id", "custom", "attachments",
 )  # fmt: skip
+
+
+def name_of(tracker: str) -> str:
+    """A tracker's name, for people."""
+    return TRACKERS.get(tracker, tracker.capitalize())
 
 
 def label(field: str) -> str:
@@ -119,7 +127,7 @@ def _state(card: CardView) -> str:
 def _where(card: CardView) -> str:
     sealed = card.sealed
     kind = TYPES.get(sealed["type"]) or escape(sealed["type"])
-    return f"{escape(sealed['tracker']).capitalize()} · {escape(sealed['project'])} · {kind}"
+    return f"{escape(name_of(sealed['tracker']))} · {escape(sealed['project'])} · {kind}"
 
 
 def _head(card: CardView, thread: str) -> list[Block]:
@@ -207,6 +215,7 @@ def _open(card: CardView, private: bool, approvers: Sequence[str]) -> Iterator[B
     if approvers:
         yield context(f":bell: *Waits for* {_listed(approvers, 'or')}")
     yield _stamp(card)
+    yield context(f"_Filed with {FORM}._")
     value = button_value(card.session_id, card.draft_hash)
     approve = button(f"Create in {project_of(card)}", "approve_draft", value, style="primary")
     approve["accessibility_label"] = cut(f"Approve exactly this ticket and create it in {project_of(card)}", 75)
@@ -365,6 +374,23 @@ def unsettled(session_id: str, body: Mapping[str, Any]) -> tuple[str, list[Block
     text = f":warning: {who}*{escape(cut(body['title'], 200))}*: {escape(body['text'])}"
     row = settling_row(session_id, body["draft_hash"], body["attempt"], unknown=body["status"] == "unknown")
     return text, [*(section(piece) for piece in pieces(text)), row]
+
+
+def settling_row(session_id: str, draft_hash: str, attempt: int, *, unknown: bool) -> Block:
+    """The buttons under what is not settled: `unknown`, or surely not filed."""
+    value = button_value(session_id, draft_hash)
+    again = button("File again", "file_again", value, accessibility_label="File this ticket again, as it was approved")
+    leave = button("Leave it", "leave_filing", value, accessibility_label="Leave it, and go on")
+    if unknown:
+        text = "Did you look in the tracker? If it is there already, it would be there twice. It may take minutes to be found."
+        again["confirm"] = _confirm("File it again?", text, "File again", "Go back")
+        leave["confirm"] = _confirm("Leave it as it is?", "Nobody is asked again whether it was filed.", "Leave it", "Go back")
+        there = button("It is there", "filing_there", value, accessibility_label="It is there: give its key")
+        elements = [there, again, leave]
+    else:
+        leave["confirm"] = _confirm("Leave it?", "It is not filed, and its approval is withdrawn.", "Leave it", "Go back")
+        elements = [again, leave]
+    return {"type": "actions", "block_id": f"{ATTEMPT}{attempt}", "elements": elements}
 
 
 def contested(session_id: str, body: Mapping[str, Any]) -> tuple[str, list[Block]]:

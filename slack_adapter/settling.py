@@ -1,4 +1,4 @@
-"""A filing that nobody can tell the outcome of, or that failed: its buttons, and the form that takes a ticket's key."""
+"""A filing that nobody can tell the outcome of: the form that takes the key of a ticket that is there."""
 
 import json
 import logging
@@ -15,8 +15,8 @@ from agent.protocol import Settlement
 from slack_adapter.answers import GONE, OLD_FORM, Body, answering, refuse, show_form, submission, team, tell
 from slack_adapter.desk import Desk
 from slack_adapter.forms import View, states, value_of
-from slack_adapter.inbound import ATTEMPT, attempt_of, button_value, parse_value, thread_of
-from slack_adapter.pieces import Block, button, plain
+from slack_adapter.inbound import attempt_of, parse_value, thread_of
+from slack_adapter.pieces import plain
 
 THERE = "there_form"
 KEY_LIMIT = 300
@@ -25,27 +25,6 @@ KEY_LIMIT = 300
 NOT_SAVED = "I could not save this just now, and nothing is lost: press Save again."
 
 log = logging.getLogger(__name__)
-
-
-def settling_row(session_id: str, draft_hash: str, attempt: int, *, unknown: bool) -> Block:
-    """The buttons under what is not settled: `unknown`, or surely not filed."""
-    value = button_value(session_id, draft_hash)
-    again = button("File again", "file_again", value, accessibility_label="File this ticket again, as it was approved")
-    leave = button("Leave it", "leave_filing", value, accessibility_label="Leave it, and go on")
-    if unknown:
-        text = "Did you look in the tracker? If it is there already, it would be there twice. It may take minutes to be found."
-        again["confirm"] = _confirm("File it again?", text, "File again")
-        leave["confirm"] = _confirm("Leave it as it is?", "Nobody is asked again whether it was filed.", "Leave it")
-        there = button("It is there", "filing_there", value, accessibility_label="It is there: give its key")
-        elements = [there, again, leave]
-    else:
-        leave["confirm"] = _confirm("Leave it?", "It is not filed, and its approval is withdrawn.", "Leave it")
-        elements = [again, leave]
-    return {"type": "actions", "block_id": f"{ATTEMPT}{attempt}", "elements": elements}
-
-
-def _confirm(title: str, text: str, yes: str) -> dict[str, Any]:
-    return {"title": plain(title), "text": plain(text), "confirm": plain(yes), "deny": plain("Go back")}
 
 
 def there_form(session_id: str, draft_hash: str, attempt: int) -> View:

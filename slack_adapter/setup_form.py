@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from slack_adapter.blocks import TYPES
+from slack_adapter.blocks import TYPES, name_of
 from slack_adapter.forms import INPUT_LIMIT, View, items_of, states, value_of
 from slack_adapter.pieces import Block, plain
 from slack_adapter.settings import ChannelSetting
@@ -32,7 +32,7 @@ def setup_form(team: str, channel: str, setting: ChannelSetting, trackers: Seque
     chosen = {"type": setting.issue_type or "none"}
     kinds = {"none": "As the conversation says", **TYPES}
     blocks = [
-        _choice("tracker", "Tracker", {name: name.capitalize() for name in trackers}, setting.tracker),
+        _choice("tracker", "Tracker", {name: name_of(name) for name in trackers}, setting.tracker),
         _line("project", "Project", setting.project, hint="Its key, such as OPS. Open cards follow, and ask anew."),
         _choice("issue_type", "Type", kinds, chosen["type"]),
         _line("labels", "Labels", ", ".join(setting.labels), hint="Separated by commas.", optional=True),

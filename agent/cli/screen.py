@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from agent.receipt import FORM
 from agent.sealing import SHORT
 
 LABELS = {"title": "Title", "type": "Type", "epic_id": "Epic"}
@@ -119,6 +120,7 @@ def card(preview: Mapping[str, Any]) -> RenderableType:
         parts += [Text("Changed since the last card", style="bold"), *_changes(preview["diff"]), Text()]
     if left := preview.get("unanswered"):
         parts += [Text(f"Left open: {', '.join(map(_label, left))}", style="yellow"), Text()]
+    parts += [Text(f"Filed with {FORM}.", style="dim"), Text()]
     short = preview["draft_hash"][:SHORT]
     parts.append(Text(f"/approve {short}   /reject   /edit field=value   or say what to change", style="cyan"))
     by = f" by {preview['by']}" if preview.get("by") else ""

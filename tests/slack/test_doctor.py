@@ -19,6 +19,7 @@ from agent.cli.doctor import slack as slack_checks
 from agent.cli.doctor.check import Check
 from agent.ports import Event
 from agent.protocol import Reply
+from agent.sealing import Destination
 from persistence.database import Database
 from persistence.outbox import PostgresOutbox
 from persistence.store import PostgresStore
@@ -31,8 +32,10 @@ from tests.slack_sim import Slack
 ROOT = Path(__file__).parents[2]
 MANIFEST = json.loads((ROOT / "manifest.json").read_text())
 DOC = (ROOT / "docs" / "slack.md").read_text()
+TRACKERS = (ROOT / "docs" / "trackers.md").read_text()
 SAMPLE = (ROOT / ".env.sample").read_text()
-CHECKS = ["bot token", "scopes", "signing secret", "socket", "clock", "settings file", "database", "queue", "tracker"]
+STORED = ["database", "queue", "local tracker"]
+CHECKS = ["bot token", "scopes", "signing secret", "socket", "clock", "settings file", "trackers", *STORED]
 SIGNING = "0123456789abcdef0123456789abcdef"
 PASSWORD = "hunter2%21"
 
@@ -80,9 +83,11 @@ def test_slacks_command_line_finds_its_hooks() -> None:
 
 def test_the_sample_has_every_variable_each_with_a_line_that_says_what_it_is() -> None:
     read = set()
-    for room in ("agent", "persistence", "slack_adapter"):
+    named = re.compile(r"""["']((?:SLACK|SIGNOFF|JIRA|GITHUB|LINEAR|GITLAB)_[A-Z_]+|DATABASE_URL)["']""")
+    for room in ("agent", "persistence", "slack_adapter", "skills"):
         for file in (ROOT / room).rglob("*.py"):
-            read |= set(re.findall(r"""["']((?:SLACK|SIGNOFF)_[A-Z_]+|DATABASE_URL)["']""", file.read_text()))
+            read |= set(named.findall(file.read_text()))
+    read.remove("SIGNOFF_FAULT")  # tests alone set it
     lines = SAMPLE.splitlines()
     explained = {
         found[1]: lines[number - 1]
@@ -91,7 +96,7 @@ def test_the_sample_has_every_variable_each_with_a_line_that_says_what_it_is() -
     }
     assert set(explained) == read
     for name in read:
-        assert f"`{name}`" in DOC, name
+        assert f"`{name}`" in DOC + TRACKERS, name
 
 
 def test_a_shell_can_read_the_sample() -> None:
@@ -105,7 +110,7 @@ async def test_the_settings_in_the_document_can_be_used(tmp_path: Path) -> None:
     [example] = re.findall(r"```toml\n(.+?)```", DOC, re.DOTALL)
     path = tmp_path / "settings.toml"
     path.write_text(example)
-    settings = Settings(load(str(path)), _Nothing())
+    settings = Settings(load(str(path), ["local", "jira"]), _Nothing(), Destination())
     channel = await settings.of("T0123ABCD", "C0123ABCD")
     assert (channel.project, channel.issue_type, channel.approvers.who) == ("PAY", "bug", "listed")
     assert channel.labels == (await settings.of("T0123ABCD", "COTHER")).labels == ["from-slack"]
@@ -163,7 +168,7 @@ async def test_all_is_well(well: Slack) -> None:
     assert checks["bot token"].found == "Acme (T1), as @signoff (UBOT)"
     assert checks["scopes"].found == f"all {len(SCOPES)}"
     assert checks["queue"].found == "no worker runs; nothing waits"
-    assert checks["tracker"].found == "local, with 0 tickets"
+    assert checks["local tracker"].found == "it has 0 tickets"
     skipped = [name for name, check in checks.items() if check.status == "skipped"]
     assert skipped == ["settings file", "queue"]
 
@@ -311,7 +316,7 @@ async def test_a_database_that_cannot_be_reached(well: Slack, monkeypatch: pytes
     checks = await _checks(well)
     assert [name for name, check in checks.items() if check.status == "wrong"] == ["database"]
     assert "DATABASE_URL" in checks["database"].found + checks["database"].todo
-    assert checks["queue"].status == checks["tracker"].status == "skipped"
+    assert checks["queue"].status == checks["local tracker"].status == "skipped"
     assert "hunter2" not in str(checks)
 
 
@@ -328,7 +333,7 @@ async def test_a_new_database_is_well_and_stays_new(well: Slack, empty_dsn: str,
         checks = await _checks(well)
         assert checks["database"].status == "ok"
         assert "it is new" in checks["database"].found
-        assert checks["queue"].status == checks["tracker"].status == "skipped"
+        assert checks["queue"].status == checks["local tracker"].status == "skipped"
 
 
 @pytest.mark.parametrize(("version", "todo"), [("0001", "serve, which upgrades it"), ("9999", "the other processes")])
