@@ -11,7 +11,6 @@ from tests.slack_sim.world import Message
 from tests.trackers_sim.github import GitHub, running_github
 from tests.trackers_sim.proxy import FaultProxy, fault_proxy
 
-
 FORBIDDEN = {
     "message": "Resource not accessible by personal access token",
     "documentation_url": "https://docs.github.com/rest/issues/issues#create-an-issue",
