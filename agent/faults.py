@@ -19,14 +19,18 @@ class Fault(Exception):
     """What a fault point raises."""
 
 
-def _armed() -> dict[str, str]:
+_ARMED: dict[str, str] = {}
+
+
+def arm() -> None:
+    """Reads the environment. Raises ValueError with a sentence."""
     given = [one.partition("=") for one in os.environ.get("SIGNOFF_FAULT", "").split(",") if one]
     if unknown := [name for name, _, _ in given if name not in POINTS]:
         raise ValueError(f"SIGNOFF_FAULT names {unknown[0]}, and the points are {', '.join(POINTS)}.")
-    return {name: act for name, _, act in given}
+    _ARMED.update({name: act for name, _, act in given})
 
 
-_ARMED = _armed()
+arm()
 
 
 def point(name: str) -> None:

@@ -43,6 +43,21 @@ def dsn(server: embedded.EmbeddedServer, template: str, request: pytest.FixtureR
 
 
 @pytest.fixture
+def dsns(server: embedded.EmbeddedServer, template: str, request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
+    """Makes as many own, migrated databases as a test asks for."""
+    made: list[str] = []
+
+    def make() -> str:
+        made.append(f"test_{abs(hash(request.node.nodeid))}_{len(made)}")
+        return _create(server.dsn, made[-1], template)
+
+    yield make
+    with psycopg.connect(server.dsn, autocommit=True) as connection:
+        for name in made:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
 def empty_dsn(server: embedded.EmbeddedServer, request: pytest.FixtureRequest) -> Iterator[str]:
     """An own database with nothing in it."""
     name = f"empty_{abs(hash(request.node.nodeid))}"

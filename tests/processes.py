@@ -9,21 +9,29 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Self
 
-FORKER = """
+RUNS = 1000
+"""What stands in for the exit status of a process that has not ended."""
+
+FORKER = (
+    f"RUNS = {RUNS}"
+    + """
 import json, os, sys, traceback
 import agent.cli, agent.cli.chat, agent.cli.wiring, agent.graph, agent.model, agent.turn, agent.shell
-import agent.cli.tickets, agent.cli.conversations, persistence.store, persistence.tickets, skills.trackers.local
+import agent.cli.tickets, agent.cli.filings, agent.cli.conversations, persistence.store, persistence.tickets
+import skills.trackers, agent.faults
+skills.trackers.renderers()
 for line in sys.stdin:
     order = json.loads(line)
     if "wait" in order:
-        _, status = os.waitpid(order["wait"], 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        ended, status = os.waitpid(order["wait"], os.WNOHANG)
+        print(os.waitstatus_to_exitcode(status) if ended else RUNS, flush=True)
         continue
     pid = os.fork()
     if pid:
@@ -40,6 +48,7 @@ for line in sys.stdin:
             os.dup2(os.open(path, flags, 0o600), number)
         sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")
         os.environ.update(order["env"])
+        agent.faults.arm()
         code = agent.cli.main(order["args"])
     except SystemExit as exit:
         code = exit.code or 0
@@ -56,6 +65,7 @@ for line in sys.stdin:
             pass
         os._exit(code)
 """
+)
 
 
 class Forker:
@@ -67,25 +77,28 @@ class Forker:
             [sys.executable, "-c", FORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self._started = 0
+        self._lock = threading.Lock()
 
     def order(self, **order: Any) -> int:
         """Gives an order, and its one number of an answer."""
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
+        with self._lock:
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+            return int(self._process.stdout.readline())
 
-    def start(self, dsn: str, *args: str, script: str | None = None) -> "Signoff":
+    def start(self, dsn: str, *args: str, script: str | None = None, environ: Mapping[str, str] | None = None) -> "Signoff":
         """A signoff process on a database; with a script its input is that and ends."""
-        self._started += 1
-        base = self.directory / str(self._started)
+        with self._lock:
+            self._started += 1
+            base = self.directory / str(self._started)
         if script is None:
             os.mkfifo(f"{base}.in")
         else:
             Path(f"{base}.in").write_bytes(script.encode())
         paths = {"stdin": f"{base}.in", "stdout": f"{base}.out", "stderr": f"{base}.err"}
-        pid = self.order(args=args, env={"DATABASE_URL": dsn}, **paths)
+        pid = self.order(args=args, env={"DATABASE_URL": dsn, **(environ or {})}, **paths)
         return Signoff(self, pid, base, interactive=script is None)
 
     def run(self, dsn: str, *args: str, script: str = "") -> "Signoff":
@@ -155,8 +168,11 @@ class Signoff:
         if self._input:
             self._input.close()
             self._input = None
-        if self.status is None:
-            self.status = self._forker.order(wait=self.pid)
+        while self.status is None:
+            if (status := self._forker.order(wait=self.pid)) == RUNS:
+                time.sleep(0.01)
+            else:
+                self.status = status
         return self.status
 
     def __enter__(self) -> Self:

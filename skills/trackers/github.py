@@ -305,10 +305,12 @@ def connect(environ: Mapping[str, str]) -> GitHubTracker | None:
         return GitHubTracker(api, Key(token))
     if not installation.isdigit() or not path:
         raise ValueError("GITHUB_APP_ID needs GITHUB_INSTALLATION_ID, a number, and GITHUB_APP_KEY, the path of the App's key.")
+    from jwt import PyJWTError
+
     try:
         key = Key(app=app, installation=installation, pem=Path(path).read_text())
         key.signed()
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, PyJWTError) as error:
         raise ValueError(
             f"GITHUB_APP_KEY is {path!r}, and no private key can be read there ({type(error).__name__})."
         ) from None

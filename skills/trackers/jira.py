@@ -190,7 +190,7 @@ class JiraTracker(JiraRenderer):
 
     async def search(self, project: str, text: str) -> list[Ticket]:
         """Tickets that have all of the text's first words."""
-        words = re.findall(r"\w+", text.lower())[:10]  # in small letters, or AND, OR and NOT would be operators
+        words = [word for word in re.findall(r"\w+", text.lower()) if word not in ("and", "or", "not")][:10]
         if not words:
             return []
         jql = f"project = {_quoted(project)} AND text ~ {_quoted(' '.join(words))}"
@@ -423,8 +423,8 @@ def _value(to: ProjectField, text: str, cloud: bool) -> Any:
         case "option":
             return {named: _option(to, text)}
         case "options":
-            whole = [text] if text in to.options else text.split(",")  # a comma may be part of a name
-            return [{named: _option(to, one.strip())} for one in whole if one.strip()]
+            whole = text.casefold() in map(str.casefold, to.options)  # a comma may be part of a name
+            return [{named: _option(to, one.strip())} for one in ([text] if whole else text.split(",")) if one.strip()]
         case "labels":
             labels = [one.strip() for one in text.split(",") if one.strip()]
             if problem := next(filter(None, map(_label_problem, labels)), ""):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.sealing import canonical
-from tests.processes import Forker
+from tests.processes import Forker, Signoff
 
 FIRST = "The CSV export fails for EU accounts.\\nIt answers 500 since Monday."
 COMPLETE = "Title: Export fails\\nProblem: It answers 500.\\nAcceptance criteria: - it finishes - it is logged"
@@ -103,6 +103,10 @@ def test_acts_that_cannot_be_done_get_a_sentence(signoff: Forker, dsn: str) -> N
         "/edit": "Write /edit field=value",
         "/edit title": "Write /edit field=value",
         "/edit colour=red": "There is no field 'colour': use one of",
+        "/there": "Write /there KEY",
+        "/there OPS-1": "Nothing is left to settle here",
+        "/again": "Nothing is left to settle here",
+        "/leave": "Nothing is left to settle here",
         "/help": "Type what the ticket is about.",
         "": "That message was empty",
         "x" * 100_000: "That message has 100,000 characters",
@@ -111,10 +115,10 @@ def test_acts_that_cannot_be_done_get_a_sentence(signoff: Forker, dsn: str) -> N
     }
     with signoff.start(dsn, "chat", "--json") as chat:
         for number, (line, sentence) in enumerate(lines.items()):
-            seen = len(chat.shows)
+            seen, said = len(chat.shows), len(chat.of_kind("say"))
             chat.send(line)
             chat.send("/nothing-more")
-            chat.wait_for("say", len([s for s in chat.shows if s["kind"] == "say"]) + 1)
+            chat.wait_for("say", said + 1)
             while not any("/nothing-more" in show.get("text", "") for show in chat.shows[seen:]):
                 pass
             assert any(sentence in show.get("text", "") for show in chat.shows[seen:]), (number, sentence, chat.shows[seen:])
@@ -237,7 +241,7 @@ def test_a_data_directory_that_cannot_be_written(signoff: Forker, tmp_path: Path
     base = tmp_path / "unwritable"
     Path(f"{base}.in").write_text("hello\n")
     pid = signoff.order(args=["chat"], env=environment, stdin=f"{base}.in", stdout=f"{base}.out", stderr=f"{base}.err")
-    assert signoff.order(wait=pid) == 2
+    assert Signoff(signoff, pid, base, interactive=False).wait() == 2
     complaint = Path(f"{base}.err").read_text()
     assert "SIGNOFF_DATA" in complaint
     assert complaint.count("\n") == 1

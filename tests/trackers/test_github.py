@@ -308,12 +308,10 @@ async def test_nobody_knows_what_became_of_a_post_without_a_good_answer(github: 
 
 async def test_a_pause_is_kept(github: GitHub, tracker: GitHubTracker) -> None:
     ticket = sealed()
-    for limit, seconds in (
-        (lambda: github.limit_secondary(7), 7.0),
-        (lambda: github.limit_secondary(None), 60.0),
-        (lambda: github.limit_primary(20), 20.0),
-    ):
-        limit()
+    github.limit_secondary(7)
+    github.limit_secondary(None)
+    github.limit_primary(20)
+    for seconds in (7, 60, 20):
         with pytest.raises(Later) as later:
             await tracker.create(ticket, receipt(ticket))
         assert later.value.seconds == pytest.approx(seconds, abs=2)
