@@ -13,7 +13,7 @@ from slack_adapter.settings import ChannelSetting
 
 SETUP = "setup_form"
 WRONG: dict[tuple[int | str, ...], str] = {
-    ("project",): "A project's key begins with a letter and has letters, digits and . _ / - only.",
+    ("project",): "A project's key begins with a letter or digit, and has letters, digits and . _ / - only.",
     ("approvers",): "Name at least one person or group below: nobody else could approve.",
     ("approvers", "groups"): "User groups are named by their ids, which begin with S: in Slack, copy the group's link.",
 }
@@ -33,7 +33,7 @@ def setup_form(team: str, channel: str, setting: ChannelSetting, trackers: Seque
     kinds = {"none": "As the conversation says", **TYPES}
     blocks = [
         _choice("tracker", "Tracker", {name: name_of(name) for name in trackers}, setting.tracker),
-        _line("project", "Project", setting.project, hint="Its key, such as OPS. Open cards follow, and ask anew."),
+        _line("project", "Project", setting.project, hint="Its key, such as OPS or acme/web. Open cards follow, and ask anew."),
         _choice("issue_type", "Type", kinds, chosen["type"]),
         _line("labels", "Labels", ", ".join(setting.labels), hint="Separated by commas.", optional=True),
         _line("assignee", "Assignee", setting.assignee, optional=True),

@@ -103,6 +103,13 @@ class Channel:
         """How many rows a table has."""
         return int((await self.rows(f"SELECT count(*) AS n FROM {table}"))[0]["n"])
 
+    async def until_rows(self, query: str, number: int, seconds: float) -> list[Any]:
+        """Waits until a query finds so many rows, and gives them."""
+        async with asyncio.timeout(seconds):
+            while len(found := await self.rows(query)) != number:
+                await asyncio.sleep(0.1)
+        return found
+
     async def rows(self, query: str) -> list[Any]:
         """What the database says."""
         async with self.database.turns.connection() as connection:

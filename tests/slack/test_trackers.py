@@ -1,12 +1,16 @@
 """A team with a tracker of its own: what its people see when it refuses, is slow to find, or never answers."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from agent import ladder
+from persistence.database import Database
 from tests.slack.channel import COMPLETE, Channel, buttons, words
+from tests.slack_sim import Slack
 from tests.slack_sim.world import Message
 from tests.trackers_sim.github import GitHub, running_github
 from tests.trackers_sim.proxy import FaultProxy, fault_proxy
@@ -164,3 +168,37 @@ async def test_a_tracker_that_cannot_be_asked_holds_up_no_answer(tracked: Tracke
     await tracked.proxy.reopen()
     await ops.mention("show", thread=message.ts)
     await ops.card(message.ts)
+
+
+async def test_two_replicas_one_of_which_dies_while_answers_are_lost(
+    slack: Slack, looking: Database, start: Callable[..., Any]
+) -> None:
+    async with running_github() as github, fault_proxy(github.url) as proxy:
+        github.add_repository("acme/web")
+        github.list_lag = 2
+        where = {"GITHUB_TOKEN": github.token, "GITHUB_API_URL": proxy.url, "SIGNOFF_DESTINATION": "github:acme/web"}
+        one, two = await asyncio.gather(start(**where), start(**where))
+        slack.deliver_to(one.url, two.url)
+        ops = Channel(slack, looking, "C1OPS")
+        cards = []
+        for number in range(8):
+            said = await ops.mention(COMPLETE.replace("Export", f"Export {number}"))
+            cards.append(await ops.card(said.ts, f"Export {number}"))
+        for fault in ("drop_reply", "half_body", "503_after", "429", "garbage"):
+            proxy.plan(fault)  # type: ignore[arg-type]
+        proxy.plan("delay_reply", seconds=5)
+        clicks = [slack.click(user, card, "approve_draft") for card in cards for user in ("U1ANN", "U2BOB", "U0ADA")]
+        clicking = asyncio.gather(*clicks)
+        await ops.until(lambda: len(github.issues) >= 3, "some tickets", 30)
+        await one.kill()
+        slack.deliver_to(two.url)
+        await clicking
+        await ops.until_rows("SELECT * FROM filings WHERE status <> 'filed' AND asked_at IS NULL", 0, 120)
+        rows = await ops.rows("SELECT status, key, reason FROM filings")
+        filed_ones = [row["key"] for row in rows if row["status"] == "filed"]
+        assert sorted(filed_ones) == sorted(f"acme/web#{issue.number}" for issue in github.issues), rows
+        assert len({issue.title for issue in github.issues}) == len(github.issues)
+        held = [row for row in rows if row["status"] == "unknown"]  # killed between the record and the sending
+        assert len(filed_ones) + len(held) == 8
+        assert len(held) <= 4, held
+        assert await ops.count("approvals") == 8

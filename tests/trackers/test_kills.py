@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.processes import Forker, Signoff
 from tests.support import COMPLETE
 from tests.trackers.places import PLACES, Place, soon
+from tests.trackers_sim.github import running_github
 from tests.trackers_sim.proxy import FaultProxy, fault_proxy
 
 POINTS = ("approval-committed", "filing-sent", "acting", "filing-posted", "filing-recorded", "filing-lost", "filing-looked")
@@ -78,3 +79,20 @@ async def test_a_process_that_dies_files_no_second_ticket(signoff: Forker, dsns:
     results = await asyncio.gather(*map(one, cases))
     wrong = {case: result for case, result in zip(cases, results, strict=True) if result}
     assert wrong == {}
+
+
+async def test_a_process_that_dies_after_a_persons_word_files_once(signoff: Forker, dsn: str, tmp_path: Path) -> None:
+    async with running_github() as github:
+        github.add_repository("acme/web")
+        environ = {"GITHUB_TOKEN": github.token, "GITHUB_API_URL": github.url, "SIGNOFF_DESTINATION": "github:acme/web"}
+        chat = ("chat", "--json", "--session", "killed")
+        refusal = {"message": "Resource not accessible by personal access token", "documentation_url": "x", "status": "403"}
+        github.answer(403, refusal, method="POST")
+        first = await finished(signoff.start(dsn, *chat, script=SCRIPT, environ=environ))
+        assert first.of_kind("unsettled")[0]["status"] == "failed"
+        github.heal()
+        armed = environ | {"SIGNOFF_FAULT": "settlement-committed=crash"}
+        assert (await finished(signoff.start(dsn, *chat, script="/again\n", environ=armed))).status == -9
+        after = await finished(signoff.start(dsn, *chat, script="/again\n", environ=environ))
+        assert after.of_kind("filed")[0]["key"] == "acme/web#1"
+        assert len(github.issues) == 1
