@@ -1,7 +1,7 @@
 """Has a short conversation with the real app in a Slack of our own, and writes down what Slack was given to show.
 
-`python scripts/card_pictures/conversation.py FOLDER` writes card.json, changed.json, filed.json and form.json: a list of
-messages `{"by", "at", "text" or "blocks"}`, or for the form the modal's view.
+`python scripts/card_pictures/conversation.py FOLDER` writes card.json, changed.json, filed.json, doubt.json and form.json: a list
+of messages `{"by", "at", "text" or "blocks"}`, or for the form the modal's view.
 """
 
 import asyncio
@@ -11,21 +11,24 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent import ladder
 from persistence import embedded
 from persistence.database import open_database
 from persistence.sessions import PostgresPlaces
 from tests.slack.channel import Channel, words
 from tests.slack.conftest import serving
 from tests.slack_sim import Message, running_slack
+from tests.trackers_sim.github import running_github
+from tests.trackers_sim.proxy import fault_proxy
 
-ANN, BOB, OPS = "U1ANN", "U2BOB", "C1OPS"
+ANN, BOB, OPS, WEB = "U1ANN", "U2BOB", "C1OPS", "C2WEB"
 
 REPORT = (
     "Type: bug\n"
@@ -45,12 +48,22 @@ CHANGE = (
 async def ops(directory: Path) -> AsyncIterator[Channel]:
     """The channel #ops with ann, bob and Signoff in it, whose tickets go to OPS."""
     with embedded.start(directory) as server:
-        async with running_slack() as slack, open_database(server.dsn) as database:
+        async with AsyncExitStack() as stack, running_slack() as slack, open_database(server.dsn) as database:
             slack.add_user(ANN, "ann")
             slack.add_user(BOB, "bob")
             slack.add_channel(OPS, "ops", [ANN, BOB])
+            slack.add_channel(WEB, "web", [ANN, BOB])
             await PostgresPlaces(database).write(f"T1:{OPS}", {"project": "OPS"}, ANN)
+            await PostgresPlaces(database).write(f"T1:{WEB}", {"tracker": "github", "project": "acme/web"}, ANN)
+            github = await stack.enter_async_context(running_github())
+            github.add_repository("acme/web")
+            github.list_lag = 3600
+            proxy = await stack.enter_async_context(fault_proxy(github.url))
+            proxy.plan("drop_reply")
             with pytest.MonkeyPatch.context() as environment:
+                environment.setattr(ladder, "LOOKS", (0.1,) * 12)
+                environment.setenv("GITHUB_TOKEN", github.token)
+                environment.setenv("GITHUB_API_URL", proxy.url)
                 async with serving(database, slack, environment) as url:
                     slack.deliver_to(url)
                     yield Channel(slack, database, OPS, url, server.dsn)
@@ -78,6 +91,18 @@ async def talk(channel: Channel) -> dict[str, Any]:
     }
 
 
+async def doubt(channel: Channel) -> list[dict[str, Any]]:
+    """A ticket whose answer was lost, in the channel whose tickets go to GitHub; gives what is to be seen of it."""
+    slack = channel.slack
+    asked = await channel.mention(REPORT)
+    card = await channel.card(asked.ts)
+    await slack.click(ANN, card, "approve_draft")
+    asks = "Nobody can tell whether the ticket was filed"
+    await channel.until(lambda: any(asks in words(one.blocks) for one in channel.said(asked.ts)), "a question", 30)
+    await channel.quiet()
+    return [shown(one) for one in channel.said(asked.ts)[-1:]]
+
+
 def shown(message: Message) -> dict[str, Any]:
     """A message as the pictures need it."""
     by = {ANN: "ann", BOB: "bob"}.get(message.user or "", "Signoff")
@@ -88,7 +113,8 @@ def shown(message: Message) -> dict[str, Any]:
 async def main(folder: Path, directory: Path) -> None:
     """Writes the files; the database is in the directory."""
     async with ops(directory) as channel:
-        for name, payload in (await talk(channel)).items():
+        web = Channel(channel.slack, channel.database, WEB, channel.url, channel.dsn)
+        for name, payload in {**await talk(channel), "doubt": await doubt(web)}.items():
             (folder / f"{name}.json").write_text(json.dumps(payload, indent=2, ensure_ascii=False))
 
 

@@ -82,7 +82,7 @@ class GitHubRenderer:
         login = _LOGIN.fullmatch(draft.assignee)
         parts: dict[str, Any] = {}
         if draft.labels and "labels" in taken:
-            parts["labels"] = list(dict.fromkeys(draft.labels))
+            parts["labels"] = list({label.casefold(): label for label in draft.labels}.values())  # to GitHub they are the same
         if login and "assignees" in taken:
             parts["assignees"] = [login[1]]
         more = details(

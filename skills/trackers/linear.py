@@ -164,7 +164,7 @@ class LinearTracker(LinearRenderer):
             fields += [
                 ProjectField(id=one["id"], name=LABEL + one["name"], kind="other") for one in _nodes(said, "issueLabels")
             ]
-            page = said["issueLabels"].get("pageInfo") or {}
+            page = _within(said, "issueLabels", "pageInfo")
             after = page.get("endCursor")
             if not page.get("hasNextPage") or not after or len(fields) > LABELS:
                 return Project(key=project, types=[TicketType(id="issue", name="Issue", fields=fields)])
@@ -176,7 +176,7 @@ class LinearTracker(LinearRenderer):
         given = {**request, "id": client_id(receipt.marker), "description": description}
         try:
             said = await self._api.create(self._path, {"query": CREATE, "variables": {"input": given}})
-            made = ((said.get("data") or {}).get("issueCreate") or {}).get("issue") or {}
+            made = _within(said, "data", "issueCreate", "issue")
             if isinstance(key := made.get("identifier"), str) and key:
                 return Ticket(key=key, url=str(made.get("url") or ""), title=request["title"])
             if problem := _meaning(said.get("errors"), {}):
@@ -227,20 +227,19 @@ class LinearTracker(LinearRenderer):
 
     async def _copy(self, key: str, sealed: SealedTicket, receipt: Receipt) -> Copy:
         said, request = await self._ask(READ, id=key), sealed.payload["request"]
-        issue: Mapping[str, Any] = said.get("issue") or {}
-        if not issue:
+        if not (issue := _within(said, "issue")):
             raise Missing(f"Linear has no issue {key}, or does not show it to us.")
-        parent, team = issue.get("parent") or {}, (issue.get("team") or {}).get("id")
+        team = _within(issue, "team").get("id")
         there = {
             "teamId": team,
             "title": issue.get("title"),
             "description": issue.get("description"),
             "priority": int(issue.get("priority") or 0),
             "labelIds": issue.get("labelIds") or [],
-            "parentId": parent.get("identifier"),
+            "parentId": _within(issue, "parent").get("identifier"),
         }
         payload, changed, stands = judged(sealed, there, "description", _envelope(receipt))
-        by_us = (issue.get("creator") or {}).get("id") == (said.get("viewer") or {}).get("id")
+        by_us = _within(issue, "creator").get("id") == _within(said, "viewer").get("id")
         return Copy(
             ticket=_ticket(issue),
             ours=issue.get("id") == client_id(receipt.marker) and team == request["teamId"] and by_us,
@@ -327,12 +326,19 @@ def _blamed(text: str, request: Mapping[str, Any]) -> dict[str, str]:
     return found or ({"epic_id": text} if "parentId" in request and "no such issue" in text else {})
 
 
+def _within(said: Any, *names: str) -> Mapping[str, Any]:
+    """The object that lies under these names; an empty one if none does."""
+    for name in names:
+        said = said.get(name) if isinstance(said, dict) else None
+    return said if isinstance(said, dict) else {}
+
+
 def _labels(kind: TicketType) -> dict[str, ProjectField]:
     return {one.name.removeprefix(LABEL).casefold(): one for one in kind.fields if one.name.startswith(LABEL)}
 
 
 def _nodes(said: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    return (said.get(name) or {}).get("nodes") or []
+    return _within(said, name).get("nodes") or []
 
 
 def _ticket(issue: Mapping[str, Any]) -> Ticket:

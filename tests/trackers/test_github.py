@@ -88,6 +88,11 @@ def test_what_github_would_drop_is_in_the_body() -> None:
     assert f"- Labels: bug, Login page\n- Assignee: @{BREAK}ann" in request["body"]
 
 
+def test_a_label_is_sent_once() -> None:
+    draft = DRAFT.model_copy(update={"labels": ["Bug", "UX", "bug"]})
+    assert RENDERER.render(draft, PROJECT)["request"]["labels"] == ["bug", "UX"]
+
+
 def test_a_name_that_is_no_login_is_in_the_body() -> None:
     request = RENDERER.render(DRAFT.model_copy(update={"assignee": "Ann Lee"}), PROJECT)["request"]
     assert "assignees" not in request
@@ -119,7 +124,10 @@ async def test_a_ticket_is_filed_found_and_read(github: GitHub, tracker: GitHubT
         assert copy
         assert (copy.ticket.key, copy.ours, copy.changed, copy.receipt) == (made.key, True, [], True)
         assert copy.draft_hash == ticket.draft_hash
-    assert "/search" not in {each.path for each in github.requests}
+    assert github.count("GET", "/search") == 0
+    assert [each.query["creator"] for each in github.requests if each.path.endswith("/issues") and each.method == "GET"] == [
+        "signoff-bot"
+    ]
 
 
 async def test_an_issue_that_comes_back_with_other_line_ends_is_the_same(github: GitHub, tracker: GitHubTracker) -> None:
@@ -164,6 +172,7 @@ async def test_only_what_is_ours_is_found(github: GitHub, tracker: GitHubTracker
     github.add_issue(REPO, DRAFT.title, body, login="mallory")
     github.edit(REPO, 2, labels=["bug", "Login page"], assignees=["ann"])
     github.add_pull_request(REPO, DRAFT.title, body, login="signoff-bot")
+    github.edit(REPO, 3, labels=["bug", "Login page"], assignees=["ann"])
     copy = await tracker.find(ticket, receipt(ticket))
     assert copy
     assert copy.ticket.key == f"{REPO}#1"
@@ -275,7 +284,12 @@ async def test_an_app_files_finds_and_renews_its_token(github: GitHub, tmp_path:
     other = connected(GITHUB_TOKEN=github.token, GITHUB_API_URL=github.url)
     assert not (await other.read("1", ticket, receipt(ticket))).ours
     by_another = github.add_issue(REPO, DRAFT.title, github.issues[0].body, login=f"{app.slug}[bot]")
-    assert not (await tracker.read(str(by_another.number), ticket, receipt(ticket))).ours
+    github.edit(REPO, by_another.number, labels=["bug", "Login page"], assignees=["ann"])
+    copied = await tracker.read(str(by_another.number), ticket, receipt(ticket))
+    assert (copied.ours, copied.changed) == (False, [])
+    found = await tracker.find(ticket, receipt(ticket))
+    assert found
+    assert found.ticket.key == f"{REPO}#1"
     monkeypatch.setattr("skills.trackers.github.RENEWED", 0.0)
     again = connected(**environ)
     for _ in range(2):

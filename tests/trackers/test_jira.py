@@ -190,6 +190,8 @@ async def test_a_cloud_project(cloud: Jira) -> None:
         Field("customfield_106", "Reviewer", {"type": "user", "custom": TYPES + "userpicker"}),
         Field("customfield_107", "Tags", {"type": "array", "items": "string", "custom": TYPES + "labels"}),
         Field("customfield_108", "Sprint", {"type": "array", "items": "json", "custom": AGILE + "gh-sprint"}),
+        Field("customfield_111", "Rank", {"type": "array", "items": "string", "custom": AGILE + "gh-rank"}),
+        Field("fixVersions", "Fix versions", {"type": "array", "items": "version"}, allowed=[{"id": "1", "name": "1.0"}]),
         Field("customfield_109", "Region", {"type": "option-with-child", "custom": TYPES + "cascadingselect"}, required=True),
         Field("customfield_110", "Epic Link", {"type": "any", "custom": AGILE + "gh-epic-link"}),
         Field("components", "Components", {"type": "array", "items": "component"}, required=True, default=True,
@@ -220,6 +222,7 @@ async def test_a_cloud_project(cloud: Jira) -> None:
         "Tags": ("labels", False, []),
         "Region": ("other", True, []),
         "Components": ("options", False, ["API"]),
+        "Fix versions": ("options", False, ["1.0"]),
     }
     assert len(task.fields) == len(named) + 60
     assert cloud.count("GET", "serverInfo") == 1
@@ -301,6 +304,19 @@ async def test_a_data_center_that_is_too_old() -> None:
         assert tracker
         with pytest.raises(Refused, match=r"8\.3\.5.*8\.4"):
             await tracker.describe("OPS")
+
+
+async def test_a_data_center_without_the_newer_addresses(server: Jira820) -> None:
+    tracker = connect({"JIRA_URL": server.url, "JIRA_TOKEN": "t"})
+    assert tracker
+    project = await tracker.describe("OPS")
+    assert project.form == "server"
+    assert "Sub-task" not in [each.name for each in project.types]
+    [bug] = [each for each in project.types if each.name == "Bug"]
+    kinds = {each.id: (each.kind, each.options) for each in bug.fields}
+    assert kinds == {each.id: (each.kind, each.options) for each in jira820_server.FIELDS}
+    with pytest.raises(Refused, match="project NOPE in which our account may create"):
+        await tracker.describe("NOPE")
 
 
 async def test_projects_that_cannot_be_filed_to(cloud: Jira) -> None:
@@ -466,6 +482,7 @@ SMILE = "\U0001f600"
         ("server", one("Team", "text"), {"custom": {"Team": LONG}}, "custom.Team", "256.*255"),
         ("server", one("Notes", "paragraph"), {"custom": {"Notes": "*" * 20_000}}, "custom.Notes", "40,000.*32,767"),
         ("server", one("Points", "number"), {"custom": {"Points": "1.5"}}, "custom.Points", "whole number"),
+        ("server", one("Points", "number"), {"custom": {"Points": "1" * 16}}, "custom.Points", "whole number"),
         ("server", one("Points", "number"), {"custom": {"Points": "٣"}}, "custom.Points", "whole number"),
         ("server", one("Due", "date"), {"custom": {"Due": "31.12.2026"}}, "custom.Due", "2026-12-31"),
         ("server", one("Due", "date"), {"custom": {"Due": "20261231"}}, "custom.Due", "2026-12-31"),
@@ -513,6 +530,7 @@ async def test_the_longest_bodies_that_are_not_asked_about_are_taken(cloud: Jira
     tracker = tracker_of(cloud)
     project = await tracker.describe("OPS")
     size = next(size for size in range(20_000, 40_000, 50) if questions(_of_size(size), project))
+    assert 30_000 < size < 31_267
     draft = _of_size(size - 50)
     sealed = sealed_of(draft, project)
     receipt = receipt_for(
@@ -622,6 +640,20 @@ async def test_refusals_name_the_drafts_fields(cloud: Jira) -> None:
     assert cloud.issues == []
 
 
+async def test_the_epic_link_of_data_center_is_the_drafts_epic() -> None:
+    async with running(Center()) as center:
+        center.is_version(9, 12, 0)
+        epic = {"fieldId": "customfield_1", "name": "Epic Link", "schema": {"type": "any", "custom": AGILE + "gh-epic-link"}}
+        center.lists("/createmeta/OPS/issuetypes/10$", [epic])
+        center.answer(400, {"errorMessages": [], "errors": {"customfield_1": "There is no epic OPS-7."}}, method="POST")
+        tracker = connect({"JIRA_URL": center.url, "JIRA_TOKEN": "t"})
+        assert tracker
+        sealed = sealed_of(BUG.model_copy(update={"epic_id": "OPS-7"}), at("server", EPIC))
+        with pytest.raises(Refused) as raised:
+            await tracker.create(sealed, receipt_for(sealed))
+    assert raised.value.fields == {"epic_id": "There is no epic OPS-7."}
+
+
 async def test_a_refusal_is_told_even_if_nobody_knows_the_fields(cloud: Jira) -> None:
     sealed = sealed_of(DRAFT, await tracker_of(cloud).describe("OPS"))
     cloud.answer(503, "down", path="createmeta")
@@ -679,7 +711,7 @@ async def test_it_is_found_and_reads_as_sealed(place: Place) -> None:
         assert await place.tracker.read(given, sealed, receipt) == found
 
 
-@pytest.mark.parametrize("part", ["summary", "labels", "priority", "issuetype"])
+@pytest.mark.parametrize("part", ["summary", "labels", "priority"])
 async def test_what_was_changed_is_told(place: Place, part: str) -> None:
     sealed = place.seal(DRAFT)
     receipt = receipt_for(sealed, f"changed {part} {place.project.form}")
@@ -688,10 +720,7 @@ async def test_what_was_changed_is_told(place: Place, part: str) -> None:
         "summary": ("Import fails", ["Export fails"], ["Import fails"]),
         "labels": (["export", receipt.marker, "new"], ["api"], ["new"]),
         "priority": ({"id": "1", "name": "Highest"}, ["high"], ["highest"]),
-        "issuetype": ({"id": "77", "name": "Epic"}, [sealed.payload["request"]["issuetype"]["id"]], ["77"]),
     }[part]
-    if part == "issuetype" and place.project.form == "server":
-        pytest.skip("jira820 does not change types")
     place.edit(key, **{part: value})
     assert await place.tracker.find(sealed, receipt) is None
     copy = await place.tracker.read(key, sealed, receipt)
@@ -747,6 +776,16 @@ async def test_an_emptied_description(place: Place) -> None:
     place.edit(key, description=None)
     copy = await place.tracker.read(key, sealed, receipt)
     assert (copy.ours, copy.receipt, [change.field for change in copy.changed]) == (True, False, ["description"])
+
+
+async def test_a_ticket_without_a_body_has_the_receipt_alone(place: Place) -> None:
+    sealed = place.seal(BUG.model_copy(update={"problem": ""}))
+    receipt = receipt_for(sealed, f"bare {place.project.form}")
+    key = (await place.tracker.create(sealed, receipt)).key
+    copy = await place.tracker.read(key, sealed, receipt)
+    assert (copy.ours, copy.receipt, copy.changed, copy.draft_hash) == (True, True, [], sealed.draft_hash)
+    if place.project.form == "server":
+        assert place.fields(key)["description"] == wiki.markup(receipt_blocks(receipt))
 
 
 async def test_numbers_and_dates_come_back_as_they_went(server: Jira820) -> None:
@@ -824,6 +863,26 @@ async def test_it_is_ours_if_the_maker_cannot_be_told_but_the_property_can(filed
         assert copy.ours == bool(properties)
 
 
+async def test_another_type_is_a_change(filed: Filed) -> None:
+    before = filed.issue.fields["issuetype"]["id"]
+    filed.issue.fields["issuetype"] = {"id": "77", "name": "Epic"}
+    copy = await filed.tracker.read(filed.issue.key, filed.sealed, filed.receipt)
+    assert [(change.field, change.removed, change.added) for change in copy.changed] == [("issuetype", [before], ["77"])]
+
+
+async def test_the_order_of_labels_is_jiras(filed: Filed) -> None:
+    filed.issue.fields["labels"].reverse()
+    assert await filed.ours()
+    assert (await filed.tracker.read(filed.issue.key, filed.sealed, filed.receipt)).changed == []
+
+
+async def test_what_is_found_and_has_no_key_is_passed_over(filed: Filed) -> None:
+    filed.jira.answer(200, {"issues": [{"key": "../myself", "fields": {}}, {"id": "1"}]}, path="search")
+    asked = filed.jira.count("GET", "/issue/")
+    assert await filed.tracker.find(filed.sealed, filed.receipt) is None
+    assert filed.jira.count("GET", "/issue/") == asked
+
+
 @pytest.mark.parametrize("what", ["maker", "label", "marker", "hash", "project"])
 async def test_it_is_not_ours(filed: Filed, what: str) -> None:
     match what:
@@ -877,6 +936,7 @@ async def test_a_type_without_labels_is_known_by_its_property_alone(cloud: Jira)
     ticket = await tracker.create(sealed, receipt)
     assert cloud.issue(ticket.key).fields["labels"] == []
     assert await tracker.find(sealed, receipt) is None
+    assert cloud.count("GET", "search") == 0
     assert (await tracker.read(ticket.key, sealed, receipt)).ours
     cloud.issue(ticket.key).properties.clear()
     assert not (await tracker.read(ticket.key, sealed, receipt)).ours
@@ -975,6 +1035,12 @@ async def test_looking_for_tickets_about_something(place: Place, text: str) -> N
 async def test_looking_for_nothing(cloud: Jira) -> None:
     assert await tracker_of(cloud).search("OPS", "?! -") == []
     assert cloud.requests == []
+
+
+async def test_a_project_cannot_widen_a_query(cloud: Jira) -> None:
+    with pytest.raises(Refused):
+        await tracker_of(cloud).search('OPS" OR project != "X\\', "a")
+    assert cloud.requests[-1].query["jql"] == r'project = "OPS\" OR project != \"X\\" AND text ~ "a"'
 
 
 async def test_words_that_would_be_operators_are_words(cloud: Jira) -> None:

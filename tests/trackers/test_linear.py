@@ -200,7 +200,8 @@ async def test_only_what_is_ours_is_found(linear: Linear, tracker: LinearTracker
     ticket = await sealed(tracker)
     assert await tracker.find(ticket, receipt(ticket)) is None
     await tracker.create(ticket, receipt(ticket))
-    copied = linear.add_issue(team, DRAFT.title, linear.issues[0].description, priority=2, labels=[team.labels[0]])
+    more = {"priority": 2, "labels": [team.labels[0]], "creator": linear.viewer}
+    copied = linear.add_issue(team, DRAFT.title, linear.issues[0].description, **more)
     other = await tracker.read(copied.identifier, ticket, receipt(ticket))
     assert (other.ours, other.changed) == (False, [])
     linear.issues[0].creator = linear.add_user("mallory")
@@ -208,7 +209,8 @@ async def test_only_what_is_ours_is_found(linear: Linear, tracker: LinearTracker
     linear.issues[0].creator = linear.viewer
     assert await tracker.find(ticket, receipt(ticket))
     linear.issues[0].team = linear.teams[1]
-    assert await tracker.find(ticket, receipt(ticket)) is None
+    moved = await tracker._copy(linear.issues[0].id, ticket, receipt(ticket))
+    assert (moved.ours, [one.field for one in moved.changed]) == (False, ["teamId"])
 
 
 KEYS = ["ENG-1", " eng-1 ", "https://linear.app/acme/issue/ENG-1/log-in-fails", "https://linear.app/acme/issue/ENG-1#comment-2"]
@@ -267,6 +269,17 @@ async def test_a_second_issue_with_our_id_is_unsure_and_found(linear: Linear, tr
         await tracker.create(ticket, receipt(ticket))
     assert len(linear.issues) == 1
     assert await tracker.find(ticket, receipt(ticket))
+
+
+@pytest.mark.parametrize("body", [{"data": "x"}, {"data": {"issueCreate": []}}, {"errors": [1]}, {"errors": [{}]}, [], "x"])
+async def test_an_answer_that_cannot_be_read_leaves_a_post_unknown(linear: Linear, tracker: LinearTracker, body: Any) -> None:
+    ticket = await sealed(tracker)
+    linear.answer(200, body)
+    with pytest.raises(Unsure):
+        await tracker.create(ticket, receipt(ticket))
+    linear.answer(200, body)
+    with pytest.raises((Later, Missing)):
+        await tracker.read("ENG-1", ticket, receipt(ticket))
 
 
 @pytest.mark.parametrize("status", [200, 500])

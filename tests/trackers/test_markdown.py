@@ -24,7 +24,7 @@ from skills.trackers.markdown import BREAK, Dialect, broken, details, last_mark,
 DIALECTS = {"github": github.DIALECT, "gitlab": gitlab.DIALECT, "linear": linear.DIALECT}
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 PARSER.normalizeLink = PARSER.normalizeLinkText = str  # type: ignore[method-assign, assignment]
-ALLOWED = {"paragraph", "heading", "bullet_list", "list_item", "fence", "inline", "hr"}
+ALLOWED = {"paragraph", "h2", "bullet_list", "list_item", "fence", "inline", "hr"}
 ALLOWED_INLINE = {"text", "code_inline", "link", "hardbreak"}
 
 EMOJI = r":[\w+-]*[a-z][\w+-]*:|:[+-]1:|:100:"
@@ -84,7 +84,7 @@ class Seen:
         self.plain: list[str] = []
         self._links = 0
         for token in PARSER.parse(text):
-            self.kinds.add(re.sub("_(open|close)$", "", token.type))
+            self.kinds.add(token.tag if token.type.startswith("heading") else re.sub("_(open|close)$", "", token.type))
             if token.type in ("fence", "code_block"):
                 self.lines += token.content.removesuffix("\n").split("\n")
             elif token.type == "inline":
@@ -126,6 +126,8 @@ def said(blocks: list[Block]) -> list[str]:
 @settings(max_examples=400, deadline=None)
 @given(text=texts, item=texts)
 @example(text="a\n---", item="x\n\n    y")
+@example(text="a\n===", item="+ x")
+@example(text="| a\n|-|", item="| a\n|-|")
 @example(text="$`x`$ $`y`$", item="`a``b`")
 @example(text="```\n```\n/close\n```", item="/close")
 @example(text="Title\n:-:\nx", item="\\")
@@ -142,6 +144,7 @@ def test_what_is_read_is_what_was_written(name: str, text: str, item: str) -> No
 @dialects
 @settings(max_examples=300, deadline=None)
 @given(text=texts)
+@example(text="```\n```\n/close\n```")
 def test_no_line_is_a_command(name: str, text: str) -> None:
     written = markdown([*text_blocks(text), Bullets([[[Piece("text", text.replace("\n", " "))]]])], DIALECTS[name])
     assert not re.search(r"^/", written, re.MULTILINE)
@@ -247,6 +250,21 @@ def test_what_is_harmless_stays_as_it_is(name: str, text: str, written: str) -> 
 def test_an_id_can_be_copied() -> None:
     text = "request 123e4567-e89b-12d3-a456-426614174000 at 3f2a91c"
     assert markdown(list(text_blocks(text)), github.DIALECT) == "request `123e4567-e89b-12d3-a456-426614174000` at `3f2a91c`"
+
+
+def test_a_parser_finds_no_address_that_it_would_read_with_its_escapes() -> None:
+    assert markdown(list(text_blocks("www.a_b.c/_d_ HTTP://x_")), github.DIALECT) == "www\\.a_b.c/\\_d\\_ HTTP\\://x\\_"
+
+
+def test_a_row_of_colons_is_no_table_without_pipes_and_no_description() -> None:
+    assert markdown(list(text_blocks("a\n:-:\n\n: b")), github.DIALECT) == "a\\\n\\:-:\n\n\\: b"
+
+
+@pytest.mark.parametrize("code", [" a ", " ", " a", "\\"])
+def test_code_is_whole(code: str) -> None:
+    blocks: list[Block] = [Paragraph([[Piece("text", "x"), Piece("code", code)]])]
+    children = PARSER.parse(markdown(blocks, github.DIALECT))[1].children or []
+    assert [child.content for child in children if child.type == "code_inline"] == [code]
 
 
 def test_an_address_in_linear_is_no_mention() -> None:
