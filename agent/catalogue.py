@@ -1,5 +1,6 @@
 """The trackers there are: which one a ticket goes to, and what it says of a project."""
 
+import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +13,12 @@ from agent.trackers import Later, Refused, Tracker
 KNOWN = 300.0
 """Seconds for which a project is what its tracker said last."""
 
+FAILED = 5.0
+"""Seconds for which a tracker that did not answer is not asked again."""
+
+PATIENCE = 15.0
+"""Seconds that it has to answer."""
+
 
 class Catalogue:
     """The connected trackers, by name."""
@@ -19,6 +26,8 @@ class Catalogue:
     def __init__(self, trackers: Mapping[str, Tracker]) -> None:
         self.trackers = dict(trackers)
         self._projects: dict[tuple[str, str], tuple[float, Project]] = {}
+        self._failed: dict[tuple[str, str], tuple[float, Later]] = {}
+        self._asking: dict[tuple[str, str], asyncio.Lock] = {}
 
     def of(self, sealed: SealedTicket) -> Tracker:
         """The tracker that a sealed ticket goes to. Raises Refused if it is not connected any more."""
@@ -44,14 +53,29 @@ class Catalogue:
 
     async def describe(self, tracker: str, project: str) -> Project:
         """What a tracker says of a project, or said last if it does not answer. Raises Refused or Later."""
-        at, known = self._projects.get((tracker, project), (0.0, None))
-        if known and time.monotonic() - at < KNOWN:
-            return known
-        try:
-            described = await self._named(tracker).describe(project)
-        except Later:
-            if known:
+        this = tracker, project
+        async with self._asking.setdefault(this, asyncio.Lock()):
+            at, known = self._projects.get(this, (0.0, None))
+            if known and time.monotonic() - at < KNOWN:
                 return known
-            raise
-        self._projects[tracker, project] = time.monotonic(), described
-        return described
+            failed_at, failure = self._failed.get(this, (0.0, None))
+            try:
+                if failure and time.monotonic() - failed_at < FAILED:
+                    raise failure
+                described = await self._ask(tracker, project)
+            except Later as error:
+                if error is not failure:
+                    self._failed[this] = time.monotonic(), error
+                if known:
+                    return known
+                raise
+            self._projects[this] = time.monotonic(), described
+            self._failed.pop(this, None)
+            return described
+
+    async def _ask(self, tracker: str, project: str) -> Project:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await self._named(tracker).describe(project)
+        except TimeoutError:
+            raise Later(f"{tracker} does not answer within {PATIENCE:.0f} s.") from None

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError
 from agent.checkpoint import TurnSaver
 from agent.graph import Listener, build
 from agent.interview import GuidedInterview
-from agent.ports import ApprovalRecord, Card, Event, Filing, ModelCall, Pending, Settled, Snapshot, Turn, Verdict
+from agent.ports import ApprovalRecord, Card, Event, Filing, FilingFacts, ModelCall, Pending, Settled, Snapshot, Turn, Verdict
 from agent.protocol import Decision, FilingOutcome, Settlement
 from agent.sealing import Destination, SealedTicket, marker
 from agent.trackers import Renderer, Ticket
@@ -126,7 +126,7 @@ async def run(
     session = _Session()
     for step in conversation.steps:
         recorded.answers = [AIMessage.model_validate(call.answer) for call in step.calls]
-        snapshot = session.snapshot(step.event)
+        snapshot = session.snapshot(step.event, step.verdict.filing)
         turn = await turns.take(snapshot, step.verdict)
         session.commit(snapshot, turn)
         yield step, turn.shows
@@ -180,7 +180,8 @@ class _Session:
     approvals: dict[str, ApprovalRecord] = field(default_factory=dict)
     filings: dict[str, Filing] = field(default_factory=dict)
 
-    def snapshot(self, event: Event) -> Snapshot:
+    def snapshot(self, event: Event, found: FilingFacts | None) -> Snapshot:
+        """What a turn goes by; `found` is what was found of the filing when the event was taken."""
         clicked = self._clicked(event.answer) if isinstance(event.answer, Decision) else None
         return Snapshot(
             event=event,
@@ -191,21 +192,23 @@ class _Session:
             open_card=next((card for card in self.cards if card.status == "open"), None),
             clicked=clicked,
             standing=self.approvals.get(clicked.draft_hash) if clicked else None,
-            ticket=filed.ticket if clicked and (filed := self.filings.get(clicked.draft_hash)) else None,
-            filing=self._filing(event.answer) if isinstance(event.answer, FilingOutcome | Settlement) else None,
+            filing=self._filing(event.answer, clicked, found),
         )
 
-    def _filing(self, answer: FilingOutcome | Settlement) -> Filing | None:
-        """What it is about; an outcome is on record before the session is told of it."""
-        about = [one for one in self.filings.values() if one.draft_hash.startswith(answer.draft_hash or "")]
-        if not about:
-            return None
-        filing = about[-1]
-        if isinstance(answer, FilingOutcome):
+    def _filing(self, answer: object, clicked: Card | None, found: FilingFacts | None) -> Filing | None:
+        """What it is about: as it was found then, and for an outcome as that says, which is on record before it is told."""
+        if found and (filing := self.filings.get(found.draft_hash)):
+            return replace(filing, status=found.status, attempt=found.attempt, ticket=found.ticket)
+        if isinstance(answer, Decision) and clicked:
+            return self.filings.get(clicked.draft_hash)
+        if isinstance(answer, FilingOutcome) and (filing := self.filings.get(str(answer.draft_hash))):
             ticket = Ticket(key=answer.key, url=answer.url) if answer.key else None
-            filing = replace(filing, status=answer.status, ticket=ticket)
-            self.filings[filing.draft_hash] = filing
-        return filing
+            self.filings[filing.draft_hash] = replace(filing, status=answer.status, ticket=ticket)
+            return self.filings[filing.draft_hash]
+        if isinstance(answer, Settlement):
+            about = [one for one in self.filings.values() if one.draft_hash.startswith(answer.draft_hash or "")]
+            return about[-1] if about else None
+        return None
 
     def _clicked(self, click: Decision) -> Card | None:
         named = [card for card in self.cards if click.draft_hash and card.draft_hash.startswith(click.draft_hash)]

@@ -182,7 +182,7 @@ def _sections(text: str, labels: Mapping[str, str]) -> Iterator[tuple[str, str, 
         yield "set", "", preamble
     for mark, end in zip(marks, ends, strict=False):
         name = mark["colon"] or mark["heading"] or mark["bullets"]
-        field = labels[name.lower().replace("_", " ")]
+        field = labels.get(name.lower().replace("_", " "), "")  # a letter may have other forms than its small one
         yield "add" if mark["add"] else "set", field, text[mark.end() : end].strip()
 
 

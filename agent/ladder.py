@@ -5,8 +5,9 @@ done later; what nobody can tell is looked for by the approval's marker, and aft
 found proves nothing, so nothing is ever sent again without a person's word. `docs/exactly-once.md` tells the whole of it.
 """
 
-import json
+import asyncio
 import logging
+import time
 
 from agent.catalogue import Catalogue
 from agent.faults import point
@@ -30,6 +31,15 @@ CONNECT_PATIENCE = 60.0
 PAUSE_PATIENCE = 900.0
 """The same for a tracker that wants pauses."""
 
+LONG = 10.0
+"""Seconds of a pause that people are told of."""
+
+STOPPED = 10.0
+"""Seconds between the record that a ticket is sent and its sending, after which it is not sent by this process any more."""
+
+READING = 15.0
+"""Seconds that a tracker has to show a ticket that somebody named."""
+
 NO_REPLY = "It was sent, and the process that sent it ended before an answer came."
 NOT_FOUND = "No ticket with its marker is to be found so far."
 
@@ -44,6 +54,7 @@ class Ladder:
 
     async def go_on(self, session_id: str, draft_hash: str) -> None:
         """Does what is next, if anything is."""
+        begun = time.monotonic()
         filing = await self._ledger.begin(session_id, draft_hash)
         if filing is None:
             return
@@ -61,7 +72,7 @@ class Ladder:
             case "sent" if not tracker.repeatable:
                 await self._lost(filing, NO_REPLY)
             case _:
-                await self._send(filing, sealed, tracker)
+                await self._send(filing, sealed, tracker, begun)
 
     async def prove(self, filing: Filing, key: str) -> Ticket:
         """The ticket of this key, if it is the one that was approved. Raises Refused or Later."""
@@ -69,19 +80,16 @@ class Ladder:
             sealed = SealedTicket.of(filing.sealed, filing.draft_hash)
         except ValueError as error:
             raise Refused(str(error)) from None
-        copy = await self._catalogue.of(sealed).read(key, sealed, filing.receipt)
+        try:
+            async with asyncio.timeout(READING):
+                copy = await self._catalogue.of(sealed).read(key, sealed, filing.receipt)
+        except TimeoutError:
+            raise Later(f"{key} could not be read within {READING:.0f} s: try it again.") from None
         if not copy.ours or not (copy.receipt or copy.draft_hash == filing.draft_hash):
             raise Refused(
                 f"{copy.ticket.key} does not carry this approval's marker and receipt: give the key of the one that does."
             )
         return copy.ticket
-
-    async def comment(self, session_id: str, comment_id: str, key: str, author: str, text: str) -> None:
-        """Adds a comment to a ticket that was filed from a session; the same id twice is one. Raises Refused or Later."""
-        if (filing := await self._ledger.filed_as(session_id, key)) is None:
-            raise Refused(f"{key} was not filed from this conversation.")
-        tracker = self._catalogue.of(SealedTicket(payload=json.loads(filing.sealed)))
-        await tracker.comment(comment_id, key, author, text)
 
     async def _hopeless(self, filing: Filing, reason: str) -> None:
         """Nothing can be done; what was sent is as unknown as before."""
@@ -92,10 +100,13 @@ class Ladder:
         else:
             await self._ask(filing, reason)
 
-    async def _send(self, filing: Filing, sealed: SealedTicket, tracker: Tracker) -> None:
+    async def _send(self, filing: Filing, sealed: SealedTicket, tracker: Tracker, begun: float) -> None:
         point("filing-sent")
         try:
             found = await self._found(filing, sealed, tracker) if filing.doubted else None  # nobody may have, so far
+            if time.monotonic() - begun > STOPPED:  # others may have taken this process for dead
+                await self._ledger.put_off(filing, LOOKS[0])
+                return
             ticket = found or await tracker.create(sealed, filing.receipt)
             point("filing-posted")
         except Later as error:
@@ -122,10 +133,17 @@ class Ladder:
         else:
             await self._ledger.end(filing, FilingOutcome(status="failed", reason=str(error), errors=error.fields))
 
-    async def _ask(self, filing: Filing, reason: str) -> None:
+    async def _ask(self, filing: Filing, reason: str, wanted: float = 0.0) -> None:
         if not filing.asked:
             await self._ledger.end(filing, FilingOutcome(status="unknown", reason=reason))
-        await self._ledger.put_off(filing, LOOKS[min(filing.looks + 1, len(LOOKS) - 1)])
+        await self._look_later(filing, wanted)
+
+    async def _look_later(self, filing: Filing, wanted: float) -> None:
+        """The next look, after the pause that the tracker wants if that is longer."""
+        if filing.looks + 1 < len(LOOKS):
+            await self._ledger.put_off(filing, max(LOOKS[filing.looks + 1], wanted))
+        else:
+            await self._ledger.rest(filing)
 
     async def _wait(self, filing: Filing, error: Later) -> None:
         """It surely was not sent: once more later, within reason."""
@@ -135,26 +153,28 @@ class Ladder:
         else:
             seconds, patience = error.seconds, PAUSE_PATIENCE
         if filing.age + seconds <= patience:
-            await self._ledger.put_off(filing, seconds)
+            told = f"{str(error).rstrip('.')}; the ticket is filed in {seconds:.0f} s." if seconds >= LONG else ""
+            await self._ledger.put_off(filing, seconds, told)
         else:
             await self._fail(filing, Refused(f"{error} Try it again later."))
 
     async def _look(self, filing: Filing, sealed: SealedTicket, tracker: Tracker) -> None:
         """Looks for a ticket that may be there, and asks people once that was in vain for a while."""
-        ticket, problem = None, NOT_FOUND
+        ticket, problem, wanted = None, NOT_FOUND, 0.0
         try:
             ticket = await self._found(filing, sealed, tracker)
         except (Refused, Later) as error:
-            problem = str(error)
+            problem, wanted = str(error), getattr(error, "seconds", None) or 0.0
+        except Exception:
+            log.exception("what %s answered cannot be read", tracker.name)
+            problem = "What the tracker answers cannot be read."
         point("filing-looked")
         if ticket:
             await self._filed(filing, ticket)
-        elif filing.looks + 1 >= len(LOOKS):
-            await self._ledger.rest(filing)
         elif filing.looks + 1 >= ASKED_AFTER:
-            await self._ask(filing, f"{filing.reason} {problem}")
+            await self._ask(filing, f"{filing.reason} {problem}", wanted)
         else:
-            await self._ledger.put_off(filing, LOOKS[filing.looks + 1])
+            await self._look_later(filing, wanted)
 
     async def _found(self, filing: Filing, sealed: SealedTicket, tracker: Tracker) -> Ticket | None:
         """The ticket that carries the marker, if it is what was approved, word for word."""
@@ -171,6 +191,6 @@ class Ladder:
                 await self._ledger.put_off(filing, error.seconds or LOOKS[filing.looks])
                 return
             log.warning("%s is not tied to its conversation: %s", filing.ticket.key, error)
-        except Refused as error:
+        except Exception as error:
             log.warning("%s is not tied to its conversation: %s", filing.ticket.key, error)
         await self._ledger.rest(filing)

@@ -36,6 +36,21 @@ class Verdict(BaseModel):
     """The address of the conversation."""
     ticket: Ticket | None = None
     """The ticket that somebody says was filed, if it is the one; if it is not, `why` says so."""
+    filing: "FilingFacts | None" = None
+    """The filing that the click is about, as it was found."""
+
+
+FilingStatus = Literal["intended", "sent", "filed", "failed", "unknown", "left"]
+"""`failed`: it surely is not there. `unknown`: nobody can tell. `left`: nobody could tell, and a person left it so."""
+
+
+class FilingFacts(BaseModel):
+    """What a turn goes by of a filing; kept with its event, because the filing itself goes on."""
+
+    draft_hash: str
+    status: FilingStatus
+    attempt: int
+    ticket: Ticket | None = None
 
 
 class ApprovalRecord(BaseModel):
@@ -97,10 +112,8 @@ class Snapshot:
     """The newest card whose hash begins as the click says, whatever became of it; None also if several hashes do."""
     standing: ApprovalRecord | None = None
     """The decision on record for the clicked card's hash."""
-    ticket: Ticket | None = None
-    """What was filed under that decision."""
     filing: "Filing | None" = None
-    """The filing that a settlement is about."""
+    """The filing under that decision, or that a settlement or an outcome is about."""
     unreadable: bool = False
     """What the event says cannot be read, now or later; its answer is an empty one."""
 
@@ -136,10 +149,6 @@ class GraphTurn:
     calls: list[ModelCall] = field(default_factory=list)
 
 
-FilingStatus = Literal["intended", "sent", "filed", "failed", "unknown", "left"]
-"""`failed`: it surely is not there. `unknown`: nobody can tell. `left`: nobody could tell, and a person left it so."""
-
-
 @dataclass(frozen=True)
 class Settled:
     """What becomes of a filing that failed or is unknown, by a person's decision; `withdrawn`: its approval is, with it."""
@@ -173,6 +182,11 @@ class Filing:
     """No answer came to an attempt, this one or one before: it may be there whatever an answer says now."""
     reason: str = ""
     ticket: Ticket | None = None
+
+    @property
+    def facts(self) -> FilingFacts:
+        """What a turn goes by of it."""
+        return FilingFacts(draft_hash=self.draft_hash, status=self.status, attempt=self.attempt, ticket=self.ticket)
 
     @property
     def receipt(self) -> Receipt:
@@ -217,8 +231,11 @@ class Ledger(Protocol):
         """
         ...
 
-    async def put_off(self, filing: Filing, seconds: float) -> None:
-        """What was to be done could not be, and is due again after so many seconds; a sending is only intended again."""
+    async def put_off(self, filing: Filing, seconds: float, told: str = "") -> None:
+        """What was to be done could not be, and is due again after so many seconds; a sending is only intended again.
+
+        `told` is what people are to hear of it.
+        """
         ...
 
     async def lost(self, filing: Filing, reason: str, seconds: float) -> None:
@@ -227,10 +244,6 @@ class Ledger(Protocol):
 
     async def end(self, filing: Filing, outcome: FilingOutcome) -> bool:
         """Puts the outcome on record and accepts it as an event of the session; False if another was before."""
-        ...
-
-    async def filed_as(self, session_id: str, key: str) -> Filing | None:
-        """The filing of a session that became the ticket of this key."""
         ...
 
     async def rest(self, filing: Filing) -> None:

@@ -176,6 +176,8 @@ class Settlement(BaseModel):
     key: str = ""
     """The key of the ticket that is there."""
     by: str = ""
+    becomes: Literal["", "intended", "left", "withdrawn"] = ""
+    """What becomes of the filing, as our shell judged; empty where there is no shell."""
     event_id: str = ""
 
 
@@ -342,11 +344,14 @@ class Click:
     """The state of the card that was clicked; none: no such card was ever shown in this session."""
     standing: Literal["none", "approved", "rejected"] = "none"
     """The decision on record for the card's session and hash."""
+    left: bool = False
+    """Nobody could tell whether the ticket of that decision was filed, and a person left it so."""
 
 
 JUDGEMENTS = (
     Row("forbidden", "refused", "The policy does not let this person decide.", {"allowed": False}),
     Row("unknown", "refused", "No card with this hash was shown here.", {"card": "none"}),
+    Row("doubted", "already", "It was approved before, and left in doubt.", {"standing": "approved", "left": True}),
     Row("decided", "already", "Somebody approved this before; the first decision stands.", {"standing": "approved"}),
     Row("approve", "approved", "The card is the current one.", {"card": "open", "act": "approve"}),
     Row("reject", "rejected", "The card is the current one.", {"card": "open", "act": "reject"}),

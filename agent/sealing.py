@@ -20,6 +20,10 @@ SHORT = 8
 """How many characters of a hash people see and type."""
 
 
+PROJECT = r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,199}$"
+"""What a project's name may be: a key, or the path of a repository."""
+
+
 class Destination(BaseModel):
     """Where tickets go: a tracker's name and the project in it."""
 

@@ -47,7 +47,7 @@ class TerminalFacts:
     async def hear(self, snapshot: Snapshot, reply: Reply) -> Reply:
         """The reply, with what its tracker says of the project if there is anything to know."""
         setting = await self._catalogue.setting(Setting(destination=self._destination), snapshot.state)
-        if setting == Setting():
+        if setting == Setting() and not snapshot.state.get("destination"):
             return reply
         return reply.model_copy(update={"setting": setting})
 
@@ -64,15 +64,18 @@ class Shell:
 
     async def wake(self, session_id: str, tries: int) -> None:
         """Takes the session's events in order until none is left; `tries` is how often this job was put off before."""
+        losses = 0
         while snapshot := await self._store.next(session_id):
             turn = await self._turn(snapshot, tries)
             try:
                 more = await self._commit(snapshot, turn)
-            except LostRace:
-                continue  # somebody else's turn stands: look again
+            except LostRace:  # somebody else's turn stands: look again
+                losses += 1
+                await asyncio.sleep(min(0.01 * 2**losses, PAUSE) if losses > 1 else 0)
+                continue
             if not more:
                 return
-            tries = 0
+            tries = losses = 0
 
     async def _commit(self, snapshot: Snapshot, turn: Turn) -> bool:
         """Commits the turn, or that it failed, if that is what the database has against it."""

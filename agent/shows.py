@@ -53,27 +53,35 @@ def outcome(result: FilingOutcome, snapshot: Snapshot) -> list[Show]:
         return [filed(result)]
     if result.errors:
         return [say(f"The ticket was not filed: {result.reason}")]
-    sealed = json.loads(snapshot.filing.sealed) if snapshot.filing else {}
-    where = f"{sealed.get('tracker', 'the tracker')} {sealed.get('project', '')}".strip()
     if result.status == "failed":
         text = f"The ticket was not filed: {result.reason} The approval stands."
     else:
-        text = f"Nobody can tell whether the ticket was filed: {result.reason} Look in {where} first; I go on looking, too."
-    return [
-        {
-            "kind": "unsettled",
-            "status": result.status,
-            "draft_hash": result.draft_hash,
-            "attempt": result.attempt,
-            "by": snapshot.filing.approval.approved_by if snapshot.filing else "",
-            "title": sealed.get("title", ""),
-            "text": text,
-        }
-    ]
+        text = f"Nobody can tell whether the ticket was filed: {result.reason} {_look(snapshot)}; I go on looking, too."
+    return [_unsettled(snapshot, result.status, result.draft_hash, result.attempt, text)]
 
 
-def settlement(row: Row, snapshot: Snapshot, said: Settlement, verdict: Verdict) -> Show:
-    """What somebody's word on a filing came to."""
+def doubt(snapshot: Snapshot) -> list[Show]:
+    """What was left in doubt, and is asked for again."""
+    assert snapshot.filing
+    filing = snapshot.filing
+    text = f"It was approved before, and nobody could tell whether it was filed. {_look(snapshot)}."
+    return [_unsettled(snapshot, "unknown", filing.draft_hash, filing.attempt, text)]
+
+
+def _look(snapshot: Snapshot) -> str:
+    sealed = json.loads(snapshot.filing.sealed) if snapshot.filing else {}
+    return f"Look in {sealed.get('tracker', 'the tracker')} {sealed.get('project', '')}".strip() + " first"
+
+
+def _unsettled(snapshot: Snapshot, status: str, draft_hash: str | None, attempt: int, text: str) -> Show:
+    sealed = json.loads(snapshot.filing.sealed) if snapshot.filing else {}
+    by = snapshot.filing.approval.approved_by if snapshot.filing else ""
+    known = {"status": status, "draft_hash": draft_hash, "attempt": attempt, "by": by, "title": sealed.get("title", "")}
+    return {"kind": "unsettled", **known, "text": text}
+
+
+def settlement(row: Row, snapshot: Snapshot, said: Settlement, verdict: Verdict) -> list[Show]:
+    """What somebody's word on a filing came to; a ticket that is there is told by itself."""
     filing = snapshot.filing
     key = filing.ticket.key if filing and filing.ticket else ""
     texts = {
@@ -82,21 +90,23 @@ def settlement(row: Row, snapshot: Snapshot, said: Settlement, verdict: Verdict)
         "filed": f"That is settled: it is filed as {key}.",
         "busy": "It is on its way to the tracker: wait for what becomes of it.",
         "late": "Somebody settled that before: it was sent once more, and what came of that is told below.",
-        "there": "",
         "unproven": f"That was not taken: {verdict.why}",
         "again": f"{said.by} lets it be filed again, under the approval that stands.",
         "withdraw": f"{said.by} left it: it is not filed, and its approval is withdrawn.",
         "gone": "Somebody left it as it is before.",
         "leave": f"{said.by} left it as it is.",
     }
-    return private(said.by, texts[row.name]) if row.then in ("refused", "already") else say(texts[row.name])
+    if row.name not in texts:
+        return []
+    return [private(said.by, texts[row.name]) if row.then in ("refused", "already") else say(texts[row.name])]
 
 
 def decision(row: Row, snapshot: Snapshot, click: Decision, verdict: Verdict) -> Show:
     """What a click came to: the judgement, who decided, on which hash, what changed since that card, and a sentence."""
     card, now, standing = snapshot.clicked, snapshot.open_card, snapshot.standing
     changes = diff(card.sealed, now.sealed) if card and now and now.preview_id != card.preview_id else []
-    filed = f" It is filed as {snapshot.ticket.key}." if snapshot.ticket else ""
+    ticket = snapshot.filing.ticket if snapshot.filing else None
+    filed = f" It is filed as {ticket.key}." if ticket else ""
     who = standing.approved_by if standing and row.then == "already" else click.by
     where = f"The open card is {now.draft_hash[:SHORT]}." if now else "No card is open now."
     named = f"No card {click.draft_hash} was shown in this session" if click.draft_hash else "No card was shown here yet"
@@ -106,6 +116,7 @@ def decision(row: Row, snapshot: Snapshot, click: Decision, verdict: Verdict) ->
     texts = {
         "forbidden": f"{click.by} may not decide here: {verdict.why}",
         "unknown": f"{named}, so nothing was decided. {where}",
+        "doubted": f"Already approved by {who}.",
         "decided": f"Already approved by {who}.{filed}",
         "approve": f"Approved by {who}.",
         "reject": f"Rejected by {who}." + (f" Reason: {click.reason}" if click.reason else ""),

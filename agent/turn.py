@@ -57,6 +57,8 @@ class Turns:
             case Decision():
                 return await self._click(snapshot, answer, verdict)
             case FilingOutcome():
+                if _is_old(snapshot, answer):
+                    return Turn(outcome="ignored")
                 if not _waits_for(snapshot, answer):
                     return (
                         Turn(answer.status, shows.outcome(answer, snapshot)) if _is_news(snapshot, answer) else Turn("ignored")
@@ -71,7 +73,7 @@ class Turns:
             case Reply():
                 if not self.reads(snapshot, answer):
                     return Turn(outcome="overheard")
-                if answer.anew and (snapshot.state.get("outcome") or {}).get("status") != "filed":
+                if answer.anew and (snapshot.state.get("outcome") or {}).get("status") not in ("filed", "left"):
                     return Turn(outcome="begun", shows=[shows.private(answer.by, BEGUN)])
                 requester = snapshot.state.get("requester") or answer.by
                 answer.thread = [past for past in answer.thread if reads(past, requester, overhears=self._overhears)]
@@ -87,18 +89,21 @@ class Turns:
         card, standing = snapshot.clicked, snapshot.standing
         if card and click.draft_hash not in (card.draft_hash, card.draft_hash[:SHORT]):
             card, standing = None, None  # a click must name its card, by the short hash that it shows or by the whole
-            snapshot = replace(snapshot, clicked=None, standing=None, ticket=None)
+            snapshot = replace(snapshot, clicked=None, standing=None, filing=None)
+        verdict = _kept_with(verdict, snapshot)
         row = judge(
             Click(
                 act=click.type,
                 allowed=verdict.allowed,
                 card=card.status if card else "none",
                 standing=standing.status if standing else "none",
+                left=snapshot.filing is not None and snapshot.filing.status == "left",
             )
         )
         decision = shows.decision(row, snapshot, click, verdict)
         if card is None or row.then not in ("approved", "rejected"):
-            return Turn(outcome=row.then, shows=[decision], verdict=verdict)
+            again = shows.doubt(snapshot) if row.name == "doubted" else []
+            return Turn(outcome=row.then, shows=[decision, *again], verdict=verdict)
         bound = click.model_copy(update={"draft_hash": card.draft_hash, "preview_id": card.preview_id})
         graph, shown = await self._run(snapshot, bound, verdict)
         if graph.decision is None:  # the card could not be restored as it was: a new one stands, and nothing is decided
@@ -108,7 +113,7 @@ class Turns:
 
     async def _settle(self, snapshot: Snapshot, said: Settlement, verdict: Verdict) -> Turn:
         said = said.model_copy(update={"by": clean(said.by)[0]})
-        filing = snapshot.filing
+        filing, verdict = snapshot.filing, _kept_with(verdict, snapshot)
         row = settle(
             Settling(
                 act=said.act,
@@ -120,16 +125,16 @@ class Turns:
         )
         told = shows.settlement(row, snapshot, said, verdict)
         if filing is None or row.then in ("refused", "already"):
-            return Turn(outcome=row.then, shows=[told], verdict=verdict)
+            return Turn(outcome=row.then, shows=told, verdict=verdict)
         settled = Settled(filing, row.then, verdict.ticket if row.then == "filed" else None)  # type: ignore[arg-type]
-        resumed: Resumed = said.model_copy(update={"draft_hash": filing.draft_hash})
+        resumed: Resumed = said.model_copy(update={"draft_hash": filing.draft_hash, "becomes": row.then})
         if ticket := settled.ticket:
             resumed = FilingOutcome(status="filed", draft_hash=filing.draft_hash, key=ticket.key, url=ticket.url)
-            told = shows.filed(resumed)
+            told = [shows.filed(resumed)]
         if not _waits_for(snapshot, said, filing.draft_hash):  # the conversation went on: what it left is settled all the same
-            return Turn(outcome=row.then, shows=[told], verdict=verdict, settled=settled)
+            return Turn(outcome=row.then, shows=told, verdict=verdict, settled=settled)
         graph, shown = await self._run(snapshot, resumed)
-        return Turn(outcome=row.then, shows=[told, *shown], verdict=verdict, graph=graph, settled=settled)
+        return Turn(outcome=row.then, shows=[*told, *shown], verdict=verdict, graph=graph, settled=settled)
 
     async def _run(
         self, snapshot: Snapshot, answer: Resumed, verdict: Verdict = NO_VERDICT
@@ -230,10 +235,23 @@ def _waits_for(snapshot: Snapshot, answer: FilingOutcome | Settlement, draft_has
     return isinstance(request, FileRequest) and request.draft_hash == (draft_hash or answer.draft_hash)
 
 
+def _kept_with(verdict: Verdict, snapshot: Snapshot) -> Verdict:
+    """The verdict with what was found of the filing, if there is one."""
+    return verdict.model_copy(update={"filing": snapshot.filing.facts}) if snapshot.filing else verdict
+
+
+def _is_old(snapshot: Snapshot, outcome: FilingOutcome) -> bool:
+    """Whether it is no longer so: a person's word was taken before it, and led to another attempt."""
+    if snapshot.filing is None or outcome.status == "filed":
+        return False
+    return outcome.attempt != snapshot.filing.attempt or outcome.status != snapshot.filing.status
+
+
 def _is_news(snapshot: Snapshot, outcome: FilingOutcome) -> bool:
     """Whether it is about a filing that the conversation left in doubt, and went on."""
     known = snapshot.state.get("outcome") or {}
-    return snapshot.filing is not None and (known.get("draft_hash"), known.get("status")) != (
+    current = snapshot.filing is not None and snapshot.filing.status == outcome.status
+    return current and (known.get("draft_hash"), known.get("status")) != (
         outcome.draft_hash,
         outcome.status,
     )

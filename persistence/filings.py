@@ -3,6 +3,8 @@
 Times are the database's: a filing is due by its clock, whatever the clocks of those who work on it say.
 """
 
+import hashlib
+import json
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +17,7 @@ from agent.protocol import FilingOutcome
 from agent.trackers import Ticket
 from persistence.database import Database
 from persistence.inbox import accept
+from persistence.queue import DEFER_DELIVER, surface_of
 
 COLUMNS = """
     filing.session_id, filing.draft_hash, filing.marker, filing.status, filing.origin, filing.attempt, filing.looks,
@@ -90,6 +93,12 @@ LISTED = text(f"""
 """)  # fmt: skip
 BY_KEY = text(f"SELECT {COLUMNS} FROM {FROM} WHERE filing.status = 'filed' AND lower(filing.key) = lower(:key)")
 
+BY_MARKER = text(f"SELECT {COLUMNS} FROM {FROM} WHERE starts_with(filing.marker, :beginning)")
+SAY = """
+    INSERT INTO effects (key, session_id, origin, body) VALUES (%(key)s, %(session_id)s, %(origin)s, %(body)s)
+    ON CONFLICT (key) DO NOTHING
+"""
+
 log = logging.getLogger(__name__)
 
 
@@ -110,9 +119,12 @@ class PostgresFilings:
                 await driver.execute(SENT, this)
         return filing_of(row)
 
-    async def put_off(self, filing: Filing, seconds: float) -> None:
-        """Due again after so many seconds; a sending is only intended again."""
-        await self._write(PUT_OFF, filing, seconds=seconds)
+    async def put_off(self, filing: Filing, seconds: float, told: str = "") -> None:
+        """Due again after so many seconds; a sending is only intended again. `told` is what people are to hear of it."""
+        async with self._database.turns.connection() as driver, driver.transaction():
+            await driver.execute(PUT_OFF, {**_this(filing), "seconds": seconds})
+            if told:
+                await _say(driver, f"{filing.marker}:{filing.attempt}:{filing.age:.3f}", filing, told)
 
     async def lost(self, filing: Filing, reason: str, seconds: float) -> None:
         """Its outcome is unknown from now on; it is first looked for after so many seconds."""
@@ -122,7 +134,7 @@ class PostgresFilings:
         """One transaction: the filing's outcome, and the event that tells its session; False if it had another already."""
         outcome = outcome.model_copy(update={"draft_hash": filing.draft_hash, "attempt": filing.attempt})
         event = Event(
-            event_id=f"{filing.marker}:{filing.attempt}:{outcome.status}",
+            event_id=f"{filing.marker}:{_named(filing.approval.event_id)}:{filing.attempt}:{outcome.status}",
             session_id=filing.session_id,
             origin=filing.origin,
             answer=outcome,
@@ -131,8 +143,11 @@ class PostgresFilings:
         values = outcome.model_dump(include={"key", "url", "reason"})
         async with self._database.turns.connection() as driver, driver.transaction():
             ended = await (await driver.execute(statement, {**_this(filing), **values})).fetchone()
-            if ended:
-                await accept(driver, event)
+            if ended and not await accept(driver, event):
+                raise RuntimeError(f"{event.event_id} was told before, and would be told to nobody")
+            if not ended and outcome.key and await self._is_another(driver, filing, outcome.key):
+                late = f"{outcome.key} was made for this ticket, too, by an attempt whose answer came late: delete it."
+                await _say(driver, f"{filing.marker}:too:{outcome.key}", filing, f"{late} {outcome.url}")
         if not ended:
             log.warning("%s came out as %s %s, after its outcome was on record", filing.marker, outcome.status, outcome.key)
         return ended is not None
@@ -151,10 +166,20 @@ class PostgresFilings:
             rows = await connection.execute(LISTED, {"statuses": list(statuses) if statuses else None})
             return [dict(row) for row in rows.mappings()]
 
+    async def of_marker(self, beginning: str) -> list[Filing]:
+        """The filings whose markers begin like this."""
+        async with self._database.engine.connect() as connection:
+            rows = await connection.execute(BY_MARKER, {"beginning": beginning})
+            return [filing_of(dict(row)) for row in rows.mappings()]
+
     async def of_key(self, key: str) -> list[Filing]:
         """The filings that became a ticket of this key, in any tracker."""
         async with self._database.engine.connect() as connection:
             return [filing_of(dict(row)) for row in (await connection.execute(BY_KEY, {"key": key})).mappings()]
+
+    async def _is_another(self, driver: AsyncConnection[Any], filing: Filing, key: str) -> bool:
+        found = await find_filing(driver, filing.session_id, filing.draft_hash)
+        return found is not None and found.ticket is not None and found.ticket.key != key
 
     async def _write(self, statement: Any, filing: Filing, **values: Any) -> None:
         async with self._database.turns.connection() as driver:
@@ -175,6 +200,19 @@ async def settle(driver: AsyncConnection[Any], settled: Settled, origin: str) ->
     statement = {"intended": AGAIN, "filed": FILED, "left": LEFT, "withdrawn": WITHDRAWN}[settled.to]
     if (await (await driver.execute(statement, values)).fetchone()) is None:
         raise LostRace(settled.filing.session_id)
+
+
+async def _say(driver: AsyncConnection[Any], key: str, filing: Filing, said: str) -> None:
+    """Tells the session something that no event of its own leads to."""
+    body = json.dumps({"kind": "say", "text": said}, separators=(",", ":"))
+    await driver.execute(SAY, {"key": key, "session_id": filing.session_id, "origin": filing.origin, "body": body})
+    if surface_of(filing.session_id) == "slack":
+        await driver.execute(DEFER_DELIVER, {"session_id": filing.session_id})
+
+
+def _named(event_id: str) -> str:
+    """A short name for an event: approvals of the same ticket, one after the other was withdrawn, are told apart by it."""
+    return hashlib.sha256(event_id.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
 def _this(filing: Filing) -> dict[str, Any]:

@@ -47,7 +47,7 @@ CARDS = """
               AND (surface LIKE '{"kind":"mention"%%' OR surface LIKE '{"kind":"message"%%'))
            + (SELECT count(DISTINCT regexp_replace(key, ':[0-9]+$', '')) FROM effects  -- what an event leads to is one message
               WHERE effects.session_id = card.session_id AND done_at > card.posted_at AND problem IS NULL
-              AND body ~ '^{"kind":"(say|question|filed|errand","kind_of":"comment)"') AS below
+              AND body ~ '^{"kind":"(say|question|filed|errand","kind_of":"commented)"') AS below
     FROM previews card JOIN sessions session USING (session_id)
     LEFT JOIN LATERAL (
         SELECT sealed, at FROM previews WHERE session_id = card.session_id AND at < card.at AND shown_at IS NOT NULL

@@ -12,7 +12,6 @@ from agent.faults import point
 from agent.ports import ApprovalRecord, Card, Event, LostRace, Pending, Snapshot, Turn
 from agent.protocol import Decision, FilingOutcome, Reply, Settlement
 from agent.sealing import SealedTicket, marker
-from agent.trackers import Ticket
 from persistence.approvals import ApprovalStore
 from persistence.database import Database
 from persistence.filings import find_filing, settle
@@ -63,9 +62,10 @@ CLOSE = "UPDATE previews SET status = %(status)s WHERE preview_id = %(preview_id
 WITHDRAW_REJECTION = """
     WITH gone AS (
         DELETE FROM approvals WHERE session_id = %(session_id)s AND draft_hash = %(draft_hash)s AND status = 'rejected'
-        RETURNING session_id, draft_hash, status, approved_by, preview_id, event_id, at
+        RETURNING session_id, draft_hash, status, approved_by, preview_id, event_id, name, thread, at
     )
-    INSERT INTO approval_history (session_id, draft_hash, status, approved_by, preview_id, event_id, at) SELECT * FROM gone
+    INSERT INTO approval_history (session_id, draft_hash, status, approved_by, preview_id, event_id, name, thread, at)
+    SELECT * FROM gone
 """
 SHOW = """
     INSERT INTO previews (preview_id, session_id, draft_hash, sealed, version, status, people)
@@ -107,6 +107,9 @@ class PostgresStore:
             if isinstance(event.answer, Decision):
                 async with self._database.engine.connect() as connection:
                     found = await self._clicked(connection, session_id, event.answer)
+                if clicked := found.get("clicked"):
+                    async with self._database.turns.connection() as driver:
+                        found["filing"] = await find_filing(driver, session_id, clicked.draft_hash)
             elif isinstance(event.answer, FilingOutcome | Settlement):
                 async with self._database.turns.connection() as driver:
                     found = {"filing": await find_filing(driver, session_id, event.answer.draft_hash)}
@@ -137,15 +140,7 @@ class PostgresStore:
         newest = select(previews).where(*named).order_by(previews.c.at.desc()).limit(1)
         row = (await connection.execute(newest)).one()
         standing = await ApprovalStore(connection).get_approval(session_id, row.draft_hash)
-        filed = select(filings.c.key, filings.c.url).where(
-            filings.c.session_id == session_id, filings.c.draft_hash == row.draft_hash, filings.c.status == "filed"
-        )
-        ticket = (await connection.execute(filed)).mappings().first()
-        return {
-            "clicked": _card(dict(row._mapping)),
-            "standing": standing,
-            "ticket": Ticket.model_validate(dict(ticket)) if ticket else None,
-        }
+        return {"clicked": _card(dict(row._mapping)), "standing": standing}
 
     async def commit(self, snapshot: Snapshot, turn: Turn) -> bool:
         """All of a turn in one transaction, or LostRace and nothing. Says whether the session has more events waiting."""

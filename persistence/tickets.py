@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from persistence.tables import comments, tickets
+from skills.trackers.local import Stored
 
 SEARCH = text(
     """
@@ -66,13 +67,13 @@ class PostgresTickets:
                 await connection.execute(insert(tickets), row)
         return f"{project}-{number}"
 
-    async def find(self, *, marker: str | None = None, key: str | None = None) -> tuple[str, str, bytes] | None:
-        """The key, marker and sealed bytes of the ticket with this marker or key."""
+    async def find(self, *, marker: str | None = None, key: str | None = None) -> Stored | None:
+        """The ticket with this marker or key."""
         name = tickets.c.project + "-" + cast(tickets.c.number, Text)
         wanted = tickets.c.marker == marker if marker else func.lower(name) == (key or "").lower()
         async with self._engine.connect() as connection:
             row = (await connection.execute(select(name.label("key"), tickets).where(wanted))).first()
-        return (row.key, row.marker, row.sealed) if row else None
+        return Stored(row.key, row.marker, row.sealed, row.receipt) if row else None
 
     async def search(self, project: str, text: str) -> list[tuple[str, str]]:
         """Keys and titles of tickets that share a word with the text, those with most of them first."""

@@ -9,6 +9,7 @@ from typing import Any
 from langchain_core.tools import tool
 from langgraph.prebuilt import ToolRuntime
 
+from agent.draft import CUSTOM, FIELDS
 from agent.listening import order_in
 from agent.protocol import FileRequest, FilingOutcome, Reply, Settlement
 from agent.state import Refusal, State
@@ -23,25 +24,41 @@ async def file_ticket(preview_id: str, draft_hash: str, approved_by: str, runtim
     answer = wait_for_answer(FileRequest(preview_id=preview_id, draft_hash=draft_hash, approved_by=approved_by))
     state = runtime.state
     if isinstance(answer, FilingOutcome) and answer.draft_hash in (None, draft_hash):
-        if answer.status == "failed" and answer.errors:
-            refused = [Refusal(field=name, digest=state.draft.digest(name), said=said) for name, said in answer.errors.items()]
-            asked = {name: times for name, times in state.asked.items() if name not in answer.errors}
-            skipped = [name for name in state.draft.skipped if name not in answer.errors]
+        errors = {name: said for name, said in answer.errors.items() if name in FIELDS or name.startswith(CUSTOM)}
+        if answer.status == "failed" and errors:
+            refused = [Refusal(field=name, digest=state.draft.digest(name), said=said) for name, said in errors.items()]
+            asked = {name: times for name, times in state.asked.items() if name not in errors}
+            skipped = [name for name in state.draft.skipped if name not in errors]
             draft = state.draft.model_copy(update={"skipped": skipped})
             again: dict[str, Any] = {"refused": refused, "asked": asked, "draft": draft}
             return answered(runtime, answer, approval=None, outcome=None, **again)
         return answered(runtime, answer, outcome=answer)
-    if isinstance(answer, Settlement) and answer.draft_hash in (None, draft_hash) and state.outcome:
-        if answer.act == "again":
-            return answered(runtime, answer, outcome=None)
-        if answer.act == "leave" and state.outcome.status == "failed":
-            return answered(runtime, answer, approval=None, outcome=None, rejected_hash=draft_hash)
-        if answer.act == "leave":
-            return answered(runtime, answer, outcome=FilingOutcome(status="left", draft_hash=draft_hash))
-        if answer.key:  # our shell has read the ticket, and resumes with its outcome
-            return answered(runtime, answer, outcome=FilingOutcome(status="filed", draft_hash=draft_hash, key=answer.key))
+    if isinstance(answer, Settlement) and answer.draft_hash in (None, draft_hash):
+        match answer.becomes or _becomes(answer, state):
+            case "intended":
+                return answered(runtime, answer, outcome=None)
+            case "withdrawn":
+                return answered(runtime, answer, approval=None, outcome=None, rejected_hash=draft_hash)
+            case "left":
+                return answered(runtime, answer, outcome=FilingOutcome(status="left", draft_hash=draft_hash))
+            case "filed":
+                return answered(runtime, answer, outcome=FilingOutcome(status="filed", draft_hash=draft_hash, key=answer.key))
     if isinstance(answer, Reply) and not order_in(answer):
         return answered(runtime, answer, parked=[*state.parked, answer])
     if isinstance(answer, Reply):
         return answered(runtime, answer, say=APPROVED, parked=state.parked)
     return answered(runtime, answer, say=APPROVED)
+
+
+def _becomes(said: Settlement, state: State) -> str:
+    """What becomes of the filing where no shell has judged: by what was last heard of it. A key is believed there."""
+    match said.act, state.outcome.status if state.outcome else "":
+        case "again", "failed" | "unknown":
+            return "intended"
+        case "leave", "failed":
+            return "withdrawn"
+        case "leave", "unknown":
+            return "left"
+        case "there", "failed" | "unknown" if said.key:
+            return "filed"
+    return ""

@@ -285,13 +285,14 @@ def _confirm(title: str, text: str, yes: str, no: str) -> dict[str, Any]:
 
 
 def _stamp(card: CardView) -> Block:
-    known = [person for person in dict.fromkeys([card.requester, *card.people]) if _is_id(person)]
+    known = [person for person in dict.fromkeys([card.requester, *card.people]) if is_id(person)]
     asked = f" · asked for by <@{card.requester}>" if card.requester in known else ""
     others = ", ".join(f"<@{person}>" for person in known if person != card.requester)
     return context(f"Version {card.version} · `{card.draft_hash[:SHORT]}`{asked}" + (f" · with {others}" if others else ""))
 
 
-def _is_id(person: str) -> bool:
+def is_id(person: str) -> bool:
+    """Whether it names somebody in Slack."""
     return re.fullmatch(r"[UW][A-Z0-9]+", person) is not None
 
 
@@ -328,7 +329,7 @@ def _quoted(evidence: Evidence) -> str:
 
 def evidence_blocks(evidence: Sequence[Evidence]) -> list[Block]:
     """Everything that a draft rests on, and who said it."""
-    said = [_quoted(one) + (f" <@{one.author}>" if _is_id(one.author) else "") for one in evidence]
+    said = [_quoted(one) + (f" <@{one.author}>" if is_id(one.author) else "") for one in evidence]
     shown = [section(one) for one in said[:95]]
     if len(said) > len(shown):
         shown.append(context(f"and {len(said) - len(shown)} more."))
@@ -370,7 +371,7 @@ def filed(body: Mapping[str, Any]) -> tuple[str, list[Block]]:
 
 def unsettled(session_id: str, body: Mapping[str, Any]) -> tuple[str, list[Block]]:
     """For who approved it, and whoever may settle it: what is not settled about a filing, and the buttons that do."""
-    who = f"<@{body['by']}> " if _is_id(body["by"]) else ""
+    who = f"<@{body['by']}> " if is_id(body["by"]) else ""
     text = f":warning: {who}*{escape(cut(body['title'], 200))}*: {escape(body['text'])}"
     row = settling_row(session_id, body["draft_hash"], body["attempt"], unknown=body["status"] == "unknown")
     return text, [*(section(piece) for piece in pieces(text)), row]

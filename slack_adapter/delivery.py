@@ -86,6 +86,8 @@ class Delivery:
         match body["kind"]:
             case "errand":
                 await self._errands.run(talk, effect)
+            case "private" if not blocks.is_id(body["to"]):
+                pass  # an operator's own affair, who has read it at the command line
             case "private":
                 await self._poster.whisper(talk, effect, body["to"], escape(body["text"]))
             case "decision":

@@ -1,6 +1,7 @@
 """Errands: acts whose session is not known, or is not only one, when they come in; and comments, which change no session."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from slack_sdk.errors import SlackApiError
@@ -19,6 +20,9 @@ Accept = Callable[[Event], Awaitable[bool]]
 Comment = Callable[[str, str, str, str, str], Awaitable[None]]
 """Adds a comment to a ticket: the session it was filed from, the comment's id (a repeat changes nothing), the ticket's key,
 who says it, and the text. Raises Refused or Later."""
+
+PATIENCE = 3600.0
+"""Seconds after which a comment that cannot be added is given up, and its author told."""
 
 LONGEST_PAUSE = 300.0
 """Seconds between two tries to add a comment."""
@@ -39,6 +43,9 @@ class Errands:
         match effect.body["kind_of"]:
             case "comment":
                 await self._add_comment(talk, effect)
+            case "commented":
+                text = effect.body["text"]
+                await self._poster.once(talk, effect, text, [section(text)])
             case "settled":
                 await self._settle(talk, effect)
             case "new":
@@ -47,16 +54,23 @@ class Errands:
                 await self._react(talk, effect)
 
     async def _add_comment(self, talk: Talk, effect: Effect) -> None:
-        ticket, user, text = (effect.body[name] for name in ("ticket", "user", "text"))
+        """Adds it, then says so in the ticket's conversation."""
+        session_id, ticket, user, text = (effect.body[name] for name in ("of", "ticket", "user", "text"))
+        there = Talk(talk.workspace, session_id)
         try:
-            await self._comment(talk.session_id, effect.key, ticket, await talk.workspace.name("user", user), text)
+            await self._comment(session_id, effect.key, ticket, await talk.workspace.name("user", user), text)
         except Later as error:
-            raise NotYet(error.seconds or min(2.0**effect.attempts, LONGEST_PAUSE)) from error
+            age = (datetime.now(UTC) - effect.at).total_seconds()
+            if age < PATIENCE:
+                raise NotYet(error.seconds or min(2.0**effect.attempts, LONGEST_PAUSE)) from error
+            await self._poster.whisper(there, effect, user, f"Your comment is not on {escape(ticket)}: {escape(str(error))}")
+            return
         except Refused as error:
-            await self._poster.whisper(talk, effect, user, f"Your comment is not on {escape(ticket)}: {escape(str(error))}")
+            await self._poster.whisper(there, effect, user, f"Your comment is not on {escape(ticket)}: {escape(str(error))}")
             return
         said = f"<@{user}> commented on {escape(ticket)}: {escape(cut(text, 500))}"
-        await self._poster.once(talk, effect, said, [section(said)])
+        news = {"kind": "errand", "kind_of": "commented", "text": said}
+        await self._outbox.send(f"{effect.key}:said", session_id, talk.channel, news)
 
     async def _settle(self, talk: Talk, effect: Effect) -> None:
         """The open cards of a channel follow its settings; those of direct messages, too, where it is their home."""

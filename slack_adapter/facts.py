@@ -161,7 +161,7 @@ class SlackFacts:
         workspace, place = await self._desk.workspaces.of(team), await settings.place(team, channel)
         if await self._is_elsewhere(snapshot, {channel, place}):
             return Verdict(allowed=False, why="that is a copy of the card; the one that counts is in its own conversation.")
-        requester = snapshot.state.get("requester", "")
+        requester = await self._requester(snapshot, decision)
         gives_up = decision.type == "reject" or (isinstance(decision, Settlement) and decision.act == "leave")
         if gives_up and decision.by == requester:
             return Verdict()
@@ -169,15 +169,24 @@ class SlackFacts:
         person = Person(decision.by, event.surface.get("user_team") or "")
         return await approvers.verdict(workspace, rule, place, person, requester)
 
+    async def _requester(self, snapshot: Snapshot, decision: Decision | Settlement) -> str:
+        """Who asked for the ticket that the click is about; after *new* the session may be about another."""
+        if isinstance(decision, Settlement) and snapshot.filing:
+            for card in await self._desk.outbox.cards(snapshot.event.session_id):
+                if card.preview_id == snapshot.filing.approval.preview_id and card.requester:
+                    return card.requester
+        return str(snapshot.state.get("requester", ""))
+
     async def _is_elsewhere(self, snapshot: Snapshot, places: set[str]) -> bool:
         """Whether a click came from another channel than its card's."""
         preview_id = snapshot.clicked.preview_id if snapshot.clicked else ""
-        if snapshot.filing:
+        settles = isinstance(snapshot.event.answer, Settlement)
+        if settles and snapshot.filing:
             preview_id = snapshot.filing.approval.preview_id
         if not preview_id or snapshot.event.surface.get("kind") == "form":
             return False
         cards = await self._desk.outbox.cards(snapshot.event.session_id)
         posted = next((card.posted for card in cards if card.preview_id == preview_id), None)
-        if snapshot.filing:  # its buttons are in the conversation, too
+        if settles:  # its buttons are in the conversation, too
             return snapshot.event.surface.get("channel") not in {*places, *([posted.channel] if posted else [])}
         return snapshot.event.surface.get("channel") not in ({posted.channel} if posted else places)

@@ -30,13 +30,14 @@ from slack_adapter.answers import (
 )
 from slack_adapter.commands import Commands
 from slack_adapter.desk import Desk
-from slack_adapter.inbound import parse_value, thread_of
+from slack_adapter.inbound import errand_session, parse_value, thread_of
 from slack_adapter.pieces import plain
 from slack_adapter.settling import Settling
 from slack_adapter.workspaces import UNANSWERED
 
 FILED = "That ticket is filed already: press *New ticket* on its card to start another."
 BEING_FILED = "That ticket is approved already and is being filed, so it cannot be changed any more."
+UNSETTLED = "That ticket is approved, and its filing is not settled: use the buttons of the message that says so first."
 NO_TITLE = "A ticket needs a title."
 NOT_SAVED = "I could not save this just now, and nothing is lost: press the button again."
 PROMPTS = [
@@ -231,9 +232,11 @@ class Handlers:
         except ValueError:
             await refuse(ack, view, OLD_FORM)
             return
-        said = {"kind": "errand", "kind_of": "comment", "ticket": ticket, "user": body["user"]["id"], "text": text}
+        key, user = submission(body, view), body["user"]["id"]
+        said = {"kind": "errand", "kind_of": "comment", "of": session_id, "ticket": ticket, "user": user, "text": text}
+        lane = errand_session(team(context), thread_of(session_id)[0], key)  # a slow tracker holds up no conversation
         try:
-            await self._desk.outbox.send(submission(body, view), session_id, "", said)
+            await self._desk.outbox.send(key, lane, "", said)
         except Exception:
             log.exception("a comment could not be saved")
             await refuse(ack, view, NOT_SAVED)
@@ -276,6 +279,8 @@ def _ended(standing: Standing) -> str:
     outcome = standing.state.get("outcome") or {}
     if outcome.get("status") == "filed":
         return FILED
+    if outcome.get("status") in ("failed", "unknown"):
+        return UNSETTLED
     pending = from_hitl(standing.pending.request) if standing.pending else None
     return BEING_FILED if isinstance(pending, FileRequest) else ""
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from agent.protocol import Setting
-from agent.sealing import Destination
+from agent.sealing import PROJECT, Destination
 from agent.surfaces import Places
 
 UserId = Annotated[str, Field(pattern=r"^[UW][A-Z0-9]+$")]
@@ -49,7 +49,7 @@ class ChannelSetting(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     tracker: str = "local"
-    project: str = Field(default="LOCAL", pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]{0,199}$")
+    project: str = Field(default="LOCAL", pattern=PROJECT)
     issue_type: Literal["", "story", "bug", "task"] = ""
     labels: list[str] = Field(default_factory=list)
     assignee: str = ""

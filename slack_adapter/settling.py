@@ -12,7 +12,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from agent.ports import Event
 from agent.protocol import Settlement
-from slack_adapter.answers import GONE, OLD_FORM, Body, answering, refuse, show_form, submission, team, tell
+from slack_adapter.answers import GONE, OLD_FORM, Body, answering, give_back, refuse, show_form, submission, team, tell
 from slack_adapter.desk import Desk
 from slack_adapter.forms import View, states, value_of
 from slack_adapter.inbound import attempt_of, parse_value, thread_of
@@ -94,8 +94,10 @@ class Settling:
             answer=said.model_copy(update={"by": body["user"]["id"]}),
         )
         try:
-            if await self._desk.sessions.exists(session_id):
-                await self._desk.accept(event)
+            if not await self._desk.sessions.exists(session_id):
+                await give_back(ack, view, GONE)
+                return
+            await self._desk.accept(event)
         except Exception:
             log.exception("a ticket's key could not be saved")
             await refuse(ack, view, NOT_SAVED)

@@ -64,7 +64,8 @@ def parse(line: str, speaker: str) -> Reply | Decision | Settlement | Say | Quit
             return Say(HELP)
         case "/quit":
             return Quit()
-    return Say(f"There is no {clean(act)[0][:40]}: use /approve, /reject, /edit, /show, /help, /quit, or a space before text.")
+    known = "/approve, /reject, /edit, /show, /there, /again, /leave, /help, /quit"
+    return Say(f"There is no {clean(act)[0][:40]}: use {known}, or a space before text.")
 
 
 def _values(field: str, value: str) -> list[str]:

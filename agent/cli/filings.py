@@ -19,7 +19,7 @@ from agent.receipt import sentence
 from agent.sealing import SHORT, SealedTicket
 from agent.trackers import Copy, Later, Missing, Refused
 from persistence.database import Database
-from persistence.filings import PostgresFilings, filing_of
+from persistence.filings import PostgresFilings
 from persistence.queue import surface_of
 from persistence.store import PostgresStore
 
@@ -105,16 +105,12 @@ async def _resolve(dsn: str, given: str, said: Settlement) -> int:
 
 
 async def _named(database: Database, given: str) -> Filing:
-    """The filing whose id, marker or hash begins like this. Raises Usage."""
+    """The filing whose id or marker begins like this. Raises Usage."""
     wanted = given.lower().removeprefix("signoff-")
-    rows = [
-        row
-        for row in await PostgresFilings(database).listed(None)
-        if len(wanted) >= SHORT and (row["marker"].removeprefix("signoff-").startswith(wanted) or row["draft_hash"] == wanted)
-    ]
-    if len(rows) != 1:
-        raise Usage(f"{given} names {'no filing' if not rows else 'several filings'}: give an id that signoff filings lists.")
-    return filing_of(rows[0])
+    found = await PostgresFilings(database).of_marker(f"signoff-{wanted}") if len(wanted) >= SHORT else []
+    if len(found) != 1:
+        raise Usage(f"{given} names {'no filing' if not found else 'several filings'}: give an id that signoff filings lists.")
+    return found[0]
 
 
 async def _told(database: Database, event: Event, filing: Filing) -> int:
@@ -138,15 +134,15 @@ async def _settled(database: Database, event: Event, filing: Filing) -> tuple[li
     for _ in range(int(PATIENCE / 0.1)):
         async with database.engine.connect() as connection:
             taken = bool(await connection.scalar(PROCESSED, {"event_id": event.event_id}))
-        rows = [row for row in await ledger.listed(None) if row["marker"] == filing.marker]
-        if taken and not (rows and rows[0]["status"] in ("intended", "sent")):
+        now = next(iter(await ledger.of_marker(filing.marker)), None)
+        if taken and not (now and now.status in ("intended", "sent")):
             break
         await asyncio.sleep(0.1)
     if not taken:
         return None, None
     async with database.engine.connect() as connection:
         shows = [json.loads(body) for body in await connection.scalars(SAID, {"event_id": event.event_id})]
-    return shows, filing_of(rows[0]) if rows else None
+    return shows, now
 
 
 def verify(key: str, *, as_json: bool) -> int:
@@ -173,13 +169,15 @@ def verify(key: str, *, as_json: bool) -> int:
 
 async def _read(catalogue: Any, filing: Filing, key: str) -> Copy | str:
     """The ticket as its tracker holds it, or why it cannot be read."""
-    sealed = SealedTicket.of(filing.sealed, filing.draft_hash)
     try:
+        sealed = SealedTicket.of(filing.sealed, filing.draft_hash)
         copy: Copy = await catalogue.of(sealed).read(key, sealed, filing.receipt)
     except Missing:
         return f"{key} is not there any more, or this token may not see it."
     except (Refused, Later) as error:
         return str(error)
+    except ValueError as error:
+        return f"What is stored of the approval was changed: {error}."
     return copy
 
 

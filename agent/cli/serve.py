@@ -22,8 +22,10 @@ from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from agent.catalogue import Catalogue
 from agent.cli import Usage, wiring
-from agent.ladder import Ladder
+from agent.sealing import SealedTicket
+from agent.trackers import Refused
 from persistence.database import Database
 from persistence.filings import PostgresFilings
 from persistence.migrate import LOCK
@@ -123,14 +125,24 @@ async def replica(database: Database, secret: str) -> AsyncIterator[tuple[AsyncA
             await _introduced(workspaces)
         poster = Poster()
         cards = Cards(desk.settings, desk.outbox, poster)
-        ladder = Ladder(PostgresFilings(database), catalogue)
-        errands = Errands(poster, desk.outbox, desk.sessions, desk.accept, ladder.comment)
+        comment = partial(_comment, PostgresFilings(database), catalogue)
+        errands = Errands(poster, desk.outbox, desk.sessions, desk.accept, comment)
         delivery = Delivery(desk.workspaces, desk.outbox, poster, cards, errands)
         listener = await asyncio.to_thread(wiring.listener)
         facts = SlackFacts(desk, overhears=listener.overhears)
         shell = await asyncio.to_thread(wiring.shell, database, listener, catalogue, facts, delivery.deliver)
         async with database.queue.working(shell, "slack"):
             yield build_app(desk, client, secret or None, oauth), client
+
+
+async def _comment(
+    ledger: PostgresFilings, catalogue: Catalogue, session_id: str, comment_id: str, key: str, author: str, text: str
+) -> None:
+    """Adds a comment to a ticket that was filed from a session. Raises Refused or Later."""
+    if (filing := await ledger.filed_as(session_id, key)) is None:
+        raise Refused(f"{key} was not filed from this conversation.")
+    tracker = catalogue.of(SealedTicket.of(filing.sealed, filing.draft_hash))
+    await tracker.comment(comment_id, key, author, text)
 
 
 async def _introduced(workspaces: Workspaces) -> None:

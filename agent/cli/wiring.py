@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -97,13 +98,13 @@ def destination(trackers: Collection[str]) -> "Destination":
 
     Raises Usage if that is none of these trackers.
     """
-    from agent.sealing import Destination
+    from agent.sealing import PROJECT, Destination
 
     given = os.environ.get("SIGNOFF_DESTINATION", "")
     if not given:
         return Destination()
     tracker, _, project = given.partition(":")
-    if not project:
+    if not re.fullmatch(PROJECT, project):
         raise Usage(f"SIGNOFF_DESTINATION is {given!r}: write TRACKER:PROJECT, such as jira:OPS or github:acme/web.")
     if tracker not in trackers:
         known = ", ".join(trackers)

@@ -8,6 +8,7 @@ here tries anything again.
 import email.utils
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -52,7 +53,10 @@ class Api:
         except NOT_SENT as error:
             raise Later(self._unreachable(error)) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unsure(f"{self.name} gave no answer ({type(error).__name__}).") from error
+            what = (
+                f"within {TIMEOUT.read:.0f} s" if isinstance(error, httpx.TimeoutException) else "before the connection was cut"
+            )
+            raise Unsure(f"{self.name} gave no answer {what}.") from error
         said = _json(response)
         if response.is_success:
             if isinstance(said, dict):
@@ -84,10 +88,10 @@ class Api:
 
     def _problem(self, response: httpx.Response, said: Any) -> Refused | Later | None:
         """What an error means, as far as that is sure."""
-        if response.status_code == 429:
-            return Later(f"{self.name} wants a pause.", pause(response))
         if found := self._explain(response, said):
             return found
+        if response.status_code == 429:
+            return Later(f"{self.name} wants a pause.", pause(response))
         if response.status_code == 401:
             return Refused(f"{self.name} does not accept our token: an operator has to renew it.")
         if response.status_code in (301, 307, 308):
@@ -96,7 +100,8 @@ class Api:
         return None
 
     def _unreachable(self, error: Exception) -> str:
-        return f"{self.name} cannot be reached ({str(error).strip() or type(error).__name__})."
+        said = "" if isinstance(error, httpx.LocalProtocolError) else str(error).strip()  # that one quotes headers
+        return f"{self.name} cannot be reached ({said or type(error).__name__})."
 
 
 def pause(response: httpx.Response) -> float | None:
@@ -108,18 +113,21 @@ def pause(response: httpx.Response) -> float | None:
         at = email.utils.parsedate_to_datetime(wanted)
     except ValueError:
         return None
-    # the server's own date, if it gives one: our clocks need not agree
-    now = email.utils.parsedate_to_datetime(response.headers["date"]).timestamp() if "date" in response.headers else time.time()
+    now = time.time()
+    with suppress(ValueError):  # the server's own date, if it gives one: our clocks need not agree
+        now = email.utils.parsedate_to_datetime(response.headers.get("date", "")).timestamp()
     return min(max(at.timestamp() - now, 0.0), LONGEST_PAUSE)
 
 
 def address(variable: str, given: str) -> str:
     """A base address without a slash at its end. Raises ValueError with a sentence for who set it."""
     parts = urlsplit(given.strip())
+    if "@" in given:
+        raise ValueError(f"{variable} is to be an address alone, without a name or a password before an @.")
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ValueError(f"{variable} is {given!r}, and that is no address: it begins with https://, such as https://{given}.")
-    if parts.query or parts.fragment or "@" in parts.netloc:
-        raise ValueError(f"{variable} is to be an address alone, without a question mark, a fragment or a name before an @.")
+    if parts.query or parts.fragment:
+        raise ValueError(f"{variable} is to be an address alone, without a question mark or a fragment.")
     return given.strip().rstrip("/")
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from agent.draft import Constraint, TicketDraft
 from agent.projects import Project
@@ -13,6 +13,16 @@ from agent.trackers import Copy, Missing, Ticket
 from skills.trackers.body import SECTIONS
 
 
+class Stored(NamedTuple):
+    """A ticket as it is stored."""
+
+    key: str
+    marker: str
+    sealed: bytes
+    receipt: Mapping[str, Any] | None
+    """None for those that were filed before there were receipts."""
+
+
 class TicketTable(Protocol):
     """The table behind the tracker: one row a marker, numbered without gaps within a project."""
 
@@ -20,8 +30,8 @@ class TicketTable(Protocol):
         """The key of the marker's ticket, which is made if there is none."""
         ...
 
-    async def find(self, *, marker: str | None = None, key: str | None = None) -> tuple[str, str, bytes] | None:
-        """The key, marker and sealed bytes of the ticket with this marker or key."""
+    async def find(self, *, marker: str | None = None, key: str | None = None) -> Stored | None:
+        """The ticket with this marker or key."""
         ...
 
     async def search(self, project: str, text: str) -> list[tuple[str, str]]:
@@ -107,10 +117,12 @@ def _ticket(key: str, title: str = "") -> Ticket:
     return Ticket(key=key, url=f"signoff://tickets/{key}", title=title)
 
 
-def _copy(found: tuple[str, str, bytes], receipt: Receipt) -> Copy:
-    key, marker, stored = found
-    payload = json.loads(stored)
-    return Copy(ticket=_ticket(key, payload["title"]), ours=marker == receipt.marker, payload=payload)
+def _copy(found: Stored, receipt: Receipt) -> Copy:
+    payload = json.loads(found.sealed)
+    stands = found.receipt is None or Receipt.model_validate(found.receipt) == receipt
+    return Copy(
+        ticket=_ticket(found.key, payload["title"]), ours=found.marker == receipt.marker, payload=payload, receipt=stands
+    )
 
 
 RENDERER = LocalRenderer()

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from sqlalchemy import select, text, update
 
+from agent.conversation import Conversation, Head, replay
 from agent.ladder import LOOKS
 from agent.ports import Filing, LostRace
 from agent.projects import Project
@@ -14,6 +15,7 @@ from agent.sealing import SealedTicket
 from agent.trackers import Copy, Later, Missing, Refused, Ticket, Unsure
 from persistence.database import Database
 from persistence.filings import PostgresFilings
+from persistence.history import read_steps
 from persistence.tables import approval_history, approvals, filings, previews
 from skills.trackers.local import LocalRenderer
 from tests.approved import Approved
@@ -155,7 +157,7 @@ async def test_fields_that_the_tracker_refuses_are_asked_for_and_lead_to_a_new_a
 async def test_a_pause_that_the_tracker_wants_is_kept_and_counts_as_not_sent(database: Database) -> None:
     tracker = Scripted(Later("It wants a pause.", 30.0))
     one = await approved(database, tracker)
-    assert await one.step() == []
+    assert of_kind(await one.step(), "say")["text"] == "It wants a pause; the ticket is filed in 30 s."
     row = await one.row()
     async with database.engine.connect() as connection:
         wait = await connection.scalar(text("SELECT extract(epoch FROM due_at - clock_timestamp()) FROM filings"))
@@ -419,3 +421,143 @@ async def test_the_first_outcome_of_a_filing_stands(database: Database) -> None:
     assert not await PostgresFilings(database).end(twin, FilingOutcome(status="unknown"))
     assert await one.wake() == []
     assert (await one.row()).key == "OPS-1"
+
+
+async def test_a_second_failure_of_the_same_ticket_approved_anew_is_told(database: Database) -> None:
+    tracker = Scripted(Refused("No."), Refused("Still no."))
+    one = await approved(database, tracker)
+    await one.step()
+    await one.settle("leave")
+    one.card = of_kind(await one.take(Reply(text="show", by="ann")), "preview")
+    await one.approve()
+    assert "Still no." in of_kind(await one.step(), "unsettled")["text"]
+
+
+async def test_what_is_left_before_people_were_asked_ends_the_conversation_about_it(database: Database) -> None:
+    tracker = Scripted((Unsure("No answer."),))
+    tracker.visible = False
+    one = await approved(database, tracker)
+    await one.step()
+    await one.settle("leave")
+    assert (await one.row()).status == "left"
+    assert of_kind(await one.take(Reply(text=f"new {COMPLETE.replace('Export', 'Import')}", by="ann")), "preview")
+
+
+@pytest.mark.parametrize("errors", [{}, {"title": "It is too long."}])
+@pytest.mark.parametrize("act", ["again", "leave"])
+async def test_a_word_that_comes_before_the_outcome_is_told(database: Database, act: str, errors: dict[str, str]) -> None:
+    tracker = Scripted(Refused("No.", errors))
+    one = await approved(database, tracker)
+    word = Settlement(act=act, by="op", draft_hash=one.card["draft_hash"], attempt=1)  # type: ignore[arg-type]
+    await one.talk.store.accept(one.talk.event(word))
+    async with asyncio.timeout(10):
+        await one.step()
+    if act == "again":
+        assert of_kind(await one.step(), "filed")["key"] == "OPS-1"
+        return
+    one.card = of_kind(await one.take(Reply(text="show", by="ann")), "preview")
+    await one.approve()
+    assert of_kind(await one.step(), "filed")["key"] == "OPS-1"
+
+
+async def test_an_answer_to_a_look_that_nobody_can_read_is_a_look_in_vain(database: Database) -> None:
+    tracker = Scripted((Unsure("No answer."),))
+    tracker.unreadable = KeyError("issues")
+    one = await approved(database, tracker)
+    await one.step()
+    assert "What the tracker answers cannot be read." in of_kind(await one.until_asked(), "unsettled")["text"]
+
+
+async def test_a_pause_that_is_wanted_while_looking_is_kept(database: Database) -> None:
+    tracker = Scripted((Unsure("No answer."),))
+    tracker.unreadable = Later("Slowly.", 600.0)
+    one = await approved(database, tracker)
+    await one.step()
+    await one.step()
+    async with database.engine.connect() as connection:
+        wait = await connection.scalar(text("SELECT extract(epoch FROM due_at - clock_timestamp()) FROM filings"))
+    assert 590 < float(wait) <= 600
+
+
+async def test_the_same_ticket_after_doubt_was_left_is_asked_about_again(database: Database) -> None:
+    tracker = Scripted(Unsure("No answer."))
+    one = await approved(database, tracker)
+    await one.step()
+    await one.until_asked()
+    await one.settle("leave")
+    one.card = of_kind(await one.take(Reply(text=f"new {COMPLETE}", by="ann")), "preview")
+    shown = await one.approve()
+    assert of_kind(shown, "decision")["row"] == "doubted"
+    again = of_kind(shown, "unsettled")
+    assert (again["status"], again["attempt"]) == ("unknown", 1)
+    await one.settle("again", draft_hash=again["draft_hash"], attempt=1)
+    assert of_kind(await one.step(), "filed")["key"] == "OPS-1"
+
+
+async def test_a_second_ticket_by_a_late_answer_is_told(database: Database) -> None:
+    tracker = Scripted()
+    one = await approved(database, tracker)
+    ledger = PostgresFilings(database)
+    slow = await ledger.begin(one.talk.session_id, one.card["draft_hash"])
+    assert slow
+    await one.step()
+    await one.until_asked()
+    await one.settle("again")
+    await one.step()
+    assert not await ledger.end(slow, FilingOutcome(status="filed", key="OPS-7", url="u"))
+    assert "OPS-7 was made for this ticket, too" in of_kind(await one.wake(), "say")["text"]
+
+
+async def test_a_process_that_stood_still_sends_nothing_any_more(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracker = Scripted()
+    one = await approved(database, tracker)
+    monkeypatch.setattr("agent.ladder.STOPPED", -1.0)
+    assert await one.step() == []
+    assert ((await one.row()).status, tracker.sent) == ("intended", [])
+    monkeypatch.undo()
+    assert of_kind(await one.step(), "filed")
+
+
+async def test_a_tracker_that_does_not_answer_holds_up_no_turn(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent(Scripted):
+        asked = 0
+
+        async def describe(self, project: str) -> Project:
+            self.asked += 1
+            await asyncio.sleep(60)
+            return Project(key=project)
+
+    monkeypatch.setattr("agent.catalogue.PATIENCE", 0.1)
+    tracker = Silent()
+    one = Approved(database, make_shell(database, tracker, "OPS"))  # type: ignore[arg-type]
+    async with asyncio.timeout(10):
+        shown = await one.take(Reply(text=COMPLETE, by="ann"))
+        assert "does not answer within" in of_kind(shown, "question")["questions"][0]["text"]
+        await one.take(Reply(text="show", by="ann"))
+    assert tracker.asked == 1
+
+
+async def test_a_session_follows_the_destination_when_that_is_the_default_again(database: Database) -> None:
+    elsewhere = Approved(database, make_shell(database, Scripted(), "OPS"))  # type: ignore[arg-type]
+    [*_, card] = await elsewhere.take(Reply(text=COMPLETE, by="ann"))
+    assert card["sealed"]["project"] == "OPS"
+    default = Approved(database, make_shell(database, Scripted()))  # type: ignore[arg-type]
+    shown = await default.take(Reply(text="Priority: high", by="ann"))
+    assert shown[-1]["sealed"]["project"] == "LOCAL"
+
+
+async def test_a_conversation_with_settlements_replays(database: Database) -> None:
+    tracker = Scripted(Refused("No."), (Unsure("No answer."),))
+    tracker.visible = False
+    one = await approved(database, tracker)
+    await one.step()
+    await one.settle("again")
+    await one.step()
+    await one.settle("again")  # in doubt, and nobody was asked
+    await one.step()
+    await one.until_asked()
+    await one.settle("there", key="OPS-1")
+    await one.approve()
+    steps = await read_steps(database.engine, one.talk.session_id)
+    head = Head(session_id=one.talk.session_id, questions=1)
+    assert await replay(Conversation(head=head, steps=steps), {"local": LocalRenderer()}) is None

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agent import ladder
+from agent import catalogue, ladder
 from persistence.database import Database
 from tests.slack.channel import COMPLETE, Channel, buttons, words
 from tests.slack_sim import Slack
@@ -34,6 +34,7 @@ class Tracked:
 async def tracked(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Tracked]:
     """GitHub behind a proxy that misbehaves on demand; tickets go there. It comes before `ops`, which reads that."""
     monkeypatch.setattr(ladder, "LOOKS", (0.1,) * 12)
+    monkeypatch.setattr(catalogue, "FAILED", 0.0)
     async with running_github() as github, fault_proxy(github.url) as proxy:
         github.add_repository("acme/web")
         monkeypatch.setenv("GITHUB_TOKEN", github.token)
@@ -157,6 +158,18 @@ async def test_a_comment_is_made_once_by_somebody_with_a_name(tracked: Tracked, 
     [comment] = tracked.github.issues[0].comments
     assert "Seen again today" in comment["body"]
     assert "ann" in comment["body"]
+
+
+async def test_a_comment_that_waits_holds_up_no_conversation(tracked: Tracked, ops: Channel) -> None:
+    _, card = await approved(ops)
+    await filed(ops, card)
+    await tracked.proxy.refuse()
+    await ops.slack.click("U1ANN", ops.slack.latest(card), "comment")
+    await ops.slack.submit("U1ANN", await ops.view("U1ANN"), {"text": "Seen again today."})
+    await ops.mention("and now?", thread=card.root)
+    await ops.until(lambda: any("is filed; say *new*" in words(one.blocks) for one in ops.said(card.root)), "an answer")
+    await tracked.proxy.reopen()
+    await ops.until(lambda: any("commented on" in one.text for one in ops.said(card.root)), "the comment", 30)
 
 
 async def test_a_tracker_that_cannot_be_asked_holds_up_no_answer(tracked: Tracked, ops: Channel) -> None:
