@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from agent.trackers import Renderer, Tracker
 
-HELPERS = ("adf", "body", "compare", "http", "markdown", "wiki")
+HELPERS = ("adf", "body", "compare", "http", "jira_fields", "markdown", "wiki")
 """What trackers share."""
 
 

@@ -9,89 +9,35 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import date
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 
 from agent.draft import CUSTOM, TITLE_LIMIT, TicketDraft
-from agent.projects import OPTIONS, Kind, Project, ProjectField, TicketType
+from agent.projects import Project, ProjectField, TicketType
 from agent.protocol import Question
 from agent.receipt import Piece, Receipt
 from agent.sealing import SealedTicket
 from agent.trackers import Copy, Later, Missing, Refused, Ticket, Unsure
 from skills.trackers import adf, wiki
-from skills.trackers.body import Block, Paragraph, document, receipt_blocks, text_blocks
+from skills.trackers.body import Paragraph, receipt_blocks, text_blocks
 from skills.trackers.compare import compared
 from skills.trackers.http import Api, address
+from skills.trackers.jira_fields import KEY, LINE_LIMIT, ROOM, TEXT_LIMIT, described, filled, kind_of, size, units, written
 
 PROPERTY = "signoff"
 
-TEXT_LIMIT = 32_767
-"""Characters in a description. What Cloud counts is not documented: some saw the document's JSON refused above this, others
-saw longer ones stored; so the JSON is counted, which is never too little. Data Center counts the markup."""
-
-ROOM = 1_500
-"""Characters of that which are left for the receipt."""
-
-LINE_LIMIT = 255
-"""Characters in a label, and in a field of one line."""
-
-FEW = 12
-"""Options or fields that a question names."""
 
 _PROJECT = re.compile(r"[A-Z][A-Z0-9_]+")
-_KEY = re.compile(r"([A-Z][A-Z0-9_]+)-[1-9][0-9]*")
-_ACCOUNT = re.compile(r"(?=.*[0-9])[0-9a-zA-Z]{24}|[0-9a-zA-Z]+(:[0-9a-zA-Z-]{8,})+")
 _DRAFTS = {"summary": "title", "issuetype": "issue_type", "description": "problem", "parent": "epic_id",
            "labels": "labels", "priority": "priority", "assignee": "assignee"}  # fmt: skip
 """The draft's own fields, by the ids of Jira's."""
 
-_ELSEWHERE = ("project", "issuetype", "summary", "description", "reporter", "attachment")
-"""Fields that are not filled in by name."""
-
-_KINDS: dict[tuple[str, str], Kind] = {
-    ("string", ""): "text", ("number", ""): "number", ("date", ""): "date", ("user", ""): "user", ("option", ""): "option",
-    ("priority", ""): "option", ("securitylevel", ""): "option", ("array", "option"): "options",
-    ("array", "component"): "options", ("array", "version"): "options", ("array", "string"): "labels",
-}  # fmt: skip
-"""What a field takes, by the type of its schema and of the items in it."""
 
 T = TypeVar("T")
-
-
-@dataclass
-class _Form:
-    """A draft filled into a type's fields: what is sent, what there is no field for, and what has to be asked."""
-
-    kind: TicketType
-    cloud: bool
-    parts: dict[str, Any] = field(default_factory=dict)
-    details: dict[str, str] = field(default_factory=dict)
-    questions: list[Question] = field(default_factory=list)
-
-    def ask(self, name: str, text: str) -> None:
-        """Asks for what the draft knows by this name."""
-        self.questions.append(Question(field=name, text=text))
-
-    def put(self, name: str, to: ProjectField, text: str) -> None:
-        """Fills a field in, or asks for what it needs."""
-        if not text:
-            if to.required:
-                self.ask(name, f"Jira wants {to.name} for a {self.kind.name}: {_wanted(to)}.")
-            return
-        try:
-            self.parts[to.id] = _value(to, text, self.cloud)
-        except ValueError as problem:
-            self.ask(name, f"{to.name} {problem}.")
-
-    def body(self, draft: TicketDraft) -> Any:
-        """The description, in the tracker's form."""
-        return _written(document(draft, self.details), self.cloud)
 
 
 class JiraRenderer:
@@ -103,10 +49,10 @@ class JiraRenderer:
         """What the type's fields, and Jira's limits, leave to ask."""
         if not (kind := project.type_for(draft.issue_type)):
             return [Question(text=f"I do not know yet which types of ticket {project.key} has: say *show* to try again.")]
-        form = _filled(draft, project, kind)
-        if (length := _units(draft.title)) > TITLE_LIMIT:
+        form = filled(draft, project, kind)
+        if (length := units(draft.title)) > TITLE_LIMIT:
             form.ask("title", f"The title has {length:,} characters as Jira counts them; shorten it to {TITLE_LIMIT:,}.")
-        if (length := _size(form.body(draft))) > TEXT_LIMIT - ROOM:
+        if (length := size(form.body(draft))) > TEXT_LIMIT - ROOM:
             limit = f"{TEXT_LIMIT - ROOM:,}"
             form.ask("problem", f"The description has {length:,} characters with its markup, and {limit} go in: shorten it.")
         return form.questions
@@ -115,7 +61,7 @@ class JiraRenderer:
         """The issue's fields, with options, types and people as Jira names them."""
         kind = project.type_for(draft.issue_type)
         assert kind, "a project without types leaves a question"
-        form = _filled(draft, project, kind)
+        form = filled(draft, project, kind)
         body = form.body(draft)
         request = {"project": {"key": project.key}, "issuetype": {"id": kind.id}, "summary": draft.title, "description": body}
         fields = {name: value for name, value in draft.content().items() if value and name not in ("title", "issue_type")}
@@ -168,7 +114,7 @@ class JiraTracker(JiraRenderer):
             made = await self._api.create(f"{_root(sealed)}/issue", _envelope(sealed, receipt))
         except Refused as refused:
             raise Refused(str(refused), _blamed(refused.fields, fields, sealed)) from refused
-        if not isinstance(key := made.get("key"), str) or not _KEY.fullmatch(key):
+        if not isinstance(key := made.get("key"), str) or not KEY.fullmatch(key):
             raise Unsure("Jira took the ticket, and did not say which it is.")
         return self._ticket(key, sealed.payload["title"])
 
@@ -210,7 +156,7 @@ class JiraTracker(JiraRenderer):
         if any(mark in json.dumps(each.get("body")) for each in await self._pages(path, "comments")):
             return
         blocks = [*text_blocks(text), Paragraph([[Piece("text", f"{author} via Signoff ({mark})")]])]
-        await self._api.ask(path, {"body": _written(blocks, await self._is_cloud())})
+        await self._api.ask(path, {"body": written(blocks, await self._is_cloud())})
 
     async def _copy(self, key: str, sealed: SealedTicket, receipt: Receipt) -> Copy:
         request: Mapping[str, Any] = sealed.payload["request"]
@@ -238,7 +184,7 @@ class JiraTracker(JiraRenderer):
         path = f"{root}/search/jql" if root.endswith("3") else f"{root}/search"
         said = _object(await self._api.get(path, jql=jql, fields="summary", maxResults=most))
         found = {str(each.get("key")): each.get("fields") or {} for each in said.get("issues") or []}
-        return {key: str(fields.get("summary") or "") for key, fields in found.items() if _KEY.fullmatch(key)}
+        return {key: str(fields.get("summary") or "") for key, fields in found.items() if KEY.fullmatch(key)}
 
     async def _pages(self, path: str, name: str) -> list[Mapping[str, Any]]:
         """Everything in a list that is answered in pages."""
@@ -252,7 +198,7 @@ class JiraTracker(JiraRenderer):
     async def _fields(self, root: str, project: str, kind: str) -> list[ProjectField]:
         cloud = root.endswith("3")
         said = await self._pages(f"{root}/issue/createmeta/{project}/issuetypes/{kind}", "fields" if cloud else "values")
-        self._known[project, kind] = [one for each in said if (one := _described(each, cloud))]
+        self._known[project, kind] = [one for each in said if (one := described(each, cloud))]
         return self._known[project, kind]
 
     async def _older(self, root: str, project: str) -> list[TicketType]:
@@ -264,7 +210,7 @@ class JiraTracker(JiraRenderer):
             everywhere, priorities = await self._api.get(f"{root}/field"), await self._api.get(f"{root}/priority")
         except Missing:
             return []
-        epics = [each for each in everywhere if _kind("", each.get("schema") or {}, cloud=False) == "epic"]
+        epics = [each for each in everywhere if kind_of("", each.get("schema") or {}, cloud=False) == "epic"]
         more = [each | {"key": each.get("id")} for each in epics]
         more.append({"key": "priority", "name": "Priority", "schema": {"type": "priority"}, "allowedValues": priorities})
         types = []
@@ -272,7 +218,7 @@ class JiraTracker(JiraRenderer):
             for kind in (each for each in found.get("issuetypes") or [] if not each.get("subtask")):
                 known = {name: each | {"key": name} for name, each in (kind.get("fields") or {}).items()}
                 known = {str(each["key"]): each for each in more} | known
-                fields = [one for each in known.values() if (one := _described(each, cloud=False))]
+                fields = [one for each in known.values() if (one := described(each, cloud=False))]
                 self._known[project, str(kind.get("id"))] = fields
                 types.append(TicketType(id=str(kind.get("id")), name=str(kind.get("name")), fields=fields))
         return types
@@ -303,7 +249,7 @@ class JiraTracker(JiraRenderer):
             if parts.netloc.casefold() != site.netloc.casefold() or not parts.path.startswith(f"{site.path}/browse/"):
                 raise Refused(f"{text} is no address of a ticket in this Jira; one is like {self._site}/browse/{project}-12.")
             text = parts.path.removeprefix(f"{site.path}/browse/").strip("/")
-        if not (found := _KEY.fullmatch(text.upper())):
+        if not (found := KEY.fullmatch(text.upper())):
             raise Refused(f"{text[:LINE_LIMIT]!r} is no key of a ticket in Jira: one is like {project}-12.")
         if found[1] != project:
             raise Refused(f"{found[0]} is not in {project}, where this ticket goes.")
@@ -351,161 +297,10 @@ def explain(response: httpx.Response, said: Any) -> Refused | Later | None:
     return Refused(f"Jira did not take it. It says: {text}", blamed)
 
 
-def _filled(draft: TicketDraft, project: Project, kind: TicketType) -> _Form:
-    form = _Form(kind, project.form == "cloud")
-    by_id = {one.id: one for one in kind.fields}
-    epic = next((one for one in kind.fields if one.kind == "epic"), None)
-    own = {"priority": by_id.get("priority"), "assignee": by_id.get("assignee"), "epic_id": epic}
-    for name, to in own.items():
-        value = getattr(draft, name)
-        nobody = name == "assignee" and form.cloud and not _ACCOUNT.fullmatch(value)
-        if to and (to.required or not nobody):
-            form.put(name, to, value)
-        elif value:
-            form.details[name.removesuffix("_id").capitalize()] = value
-    _fill_labels(form, draft, by_id.get("labels"))
-    others = [one for one in kind.fields if one.id != "labels" and one not in own.values()]
-    given: dict[str, str] = {}
-    for name, value in draft.custom.items():
-        to = next((one for one in others if one.id == name or one.name.casefold() == name.casefold()), None)
-        remove = f"To take it off, send `/edit {CUSTOM}{name}=`."
-        if not to:
-            form.ask(CUSTOM + name, f"Jira has no field {name} for a {kind.name}; {_named('it has', others)}. {remove}")
-        elif to.id in given:
-            form.ask(CUSTOM + name, f"{name} is the same field as {given[to.id]}. {remove}")
-        else:
-            given[to.id] = name
-            form.put(CUSTOM + name, to, value)
-    for one in others:
-        if one.id not in given:
-            form.put(CUSTOM + one.name, one, "")
-    return form
-
-
-def _fill_labels(form: _Form, draft: TicketDraft, to: ProjectField | None) -> None:
-    """The labels are there even if there are none: the marker is put beside them."""
-    if not to:
-        form.details |= {"Labels": ", ".join(draft.labels)} if draft.labels else {}
-        return
-    form.parts["labels"] = list(dict.fromkeys(draft.labels))
-    for label in draft.labels:
-        if problem := _label_problem(label):
-            form.ask("labels", f"The label {label!r} {problem}.")
-    if to.required and not draft.labels:
-        form.ask("labels", f"Jira wants labels for a {form.kind.name}: say at least one.")
-
-
-def _label_problem(label: str) -> str:
-    if re.search(r"\s", label):
-        return "has a space in it, which Jira does not take: write it with a hyphen"
-    return f"has more than {LINE_LIMIT} characters" if _units(label) > LINE_LIMIT else ""
-
-
-def _value(to: ProjectField, text: str, cloud: bool) -> Any:
-    """A field's value as Jira takes it. Raises ValueError with how a sentence about the field ends."""
-    named = "value" if to.id.startswith("customfield_") else "name"
-    match to.kind:
-        case "text" if "\n" in text:
-            raise ValueError("is one line")
-        case "text" if _units(text) > LINE_LIMIT:
-            raise ValueError(f"has {_units(text):,} characters, and {LINE_LIMIT} go in: shorten it")
-        case "text":
-            return text
-        case "paragraph":
-            body = _written(text_blocks(text), cloud)
-            if (length := _size(body)) > TEXT_LIMIT:
-                raise ValueError(f"has {length:,} characters with its markup, and {TEXT_LIMIT:,} go in: shorten it")
-            return body
-        case "number" if re.fullmatch(r"[+-]?[0-9]{1,15}", text):
-            return int(text)
-        case "date" if _is_date(text):
-            return text
-        case "option":
-            return {named: _option(to, text)}
-        case "options":
-            whole = text.casefold() in map(str.casefold, to.options)  # a comma may be part of a name
-            return [{named: _option(to, one.strip())} for one in ([text] if whole else text.split(",")) if one.strip()]
-        case "labels":
-            labels = [one.strip() for one in text.split(",") if one.strip()]
-            if problem := next(filter(None, map(_label_problem, labels)), ""):
-                raise ValueError(problem)
-            return labels
-        case "user" if not cloud:
-            return {"name": text}
-        case "user" if _ACCOUNT.fullmatch(text):
-            return {"accountId": text}
-        case "epic" if _KEY.fullmatch(text.upper()):
-            return {"key": text.upper()} if cloud else text.upper()
-    raise ValueError(f"cannot be {text[:LINE_LIMIT]!r}: {_wanted(to)}")
-
-
-def _is_date(text: str) -> bool:
-    with suppress(ValueError):
-        return date.fromisoformat(text).isoformat() == text
-    return False
-
-
-def _option(to: ProjectField, text: str) -> str:
-    """The option in Jira's spelling; one that is not known may still be there if not all of them are."""
-    for option in (text, *to.options):
-        if option.casefold() == text.casefold() and option in to.options:
-            return option
-    if 0 < len(to.options) < OPTIONS:
-        raise ValueError(f"has no option {text!r}: {_wanted(to)}")
-    return text
-
-
-def _wanted(to: ProjectField) -> str:
-    """How to answer for a field."""
-    match to.kind:
-        case "option" | "options" if 0 < len(to.options) <= FEW:
-            return f"say {'one' if to.kind == 'option' else 'some, with commas between them,'} of {', '.join(to.options)}"
-        case "number":
-            return "say a whole number"
-        case "date":
-            return "say a date, as in 2026-12-31"
-        case "user":
-            return "say the person's user name, or on Cloud the account id, as in 5b10ac8d82e05b22cc7d4ef5"
-        case "epic":
-            return "say its key, as in OPS-7"
-        case "other":
-            return "that cannot be filled in from here, so an operator has to make it optional or give it a default"
-    return "say what it is"
-
-
-def _named(said: str, fields: Sequence[ProjectField]) -> str:
-    names = [one.name for one in fields if one.kind != "other"][:FEW]
-    return f"{said} {', '.join(names)}" if names else f"{said} none of its own"
-
-
-def _described(said: Mapping[str, Any], cloud: bool) -> ProjectField | None:
-    """A field of a create screen; None for one that cannot be filled in and need not be."""
-    number, schema = str(said.get("fieldId") or said.get("key") or ""), said.get("schema") or {}
-    required = bool(said.get("required")) and not said.get("hasDefaultValue")
-    kind = _kind(number, schema, cloud)
-    if number in _ELSEWHERE or (kind == "other" and not required):
-        return None
-    values = said.get("allowedValues") or [] if kind in ("option", "options") else []
-    options = [name for each in values if (name := str(each.get("value") or each.get("name") or ""))][:OPTIONS]
-    return ProjectField(id=number, name=str(said.get("name") or number), kind=kind, required=required, options=options)
-
-
-def _kind(number: str, schema: Mapping[str, Any], cloud: bool) -> Kind:
-    custom = str(schema.get("custom") or "")
-    if (number == "parent" and cloud) or (custom.endswith(":gh-epic-link") and not cloud):
-        return "epic"
-    if custom.endswith(":textarea") or number == "environment":
-        return "paragraph"
-    kind = "labels" if number == "labels" else _KINDS.get((str(schema.get("type")), str(schema.get("items") or "")), "other")
-    if kind == "labels" and number != "labels" and not custom.endswith(":labels"):
-        return "other"
-    return "other" if custom and schema.get("items") in ("component", "version") else kind
-
-
 def _envelope(sealed: SealedTicket, receipt: Receipt) -> dict[str, Any]:
     """What is posted: the request, the receipt below the description, and the marker."""
     fields = dict(sealed.payload["request"])
-    end = _written(receipt_blocks(receipt), _is_document(fields["description"]))
+    end = written(receipt_blocks(receipt), _is_document(fields["description"]))
     if isinstance(end, str):
         fields["description"] = "\n\n".join(filter(None, [fields["description"], end]))
     else:
@@ -522,7 +317,7 @@ def _property(receipt: Receipt) -> dict[str, str]:
 def _without_receipt(description: Any, receipt: Receipt) -> tuple[Any, bool]:
     """The description as it would be without the receipt, and whether that stands at its end as it was written."""
     if _is_document(description):
-        end = _written(receipt_blocks(receipt), cloud=True)["content"]
+        end = written(receipt_blocks(receipt), cloud=True)["content"]
         nodes, stands = _cut(description.get("content") or [], end, adf.plain, receipt.draft_hash)
         return {**description, "content": nodes}, stands
     parts, end = (wiki.normal(text).split("\n\n") for text in (description or "", wiki.markup(receipt_blocks(receipt))))
@@ -589,10 +384,6 @@ def _blamed(errors: Mapping[str, str], fields: Sequence[ProjectField], sealed: S
     return blamed
 
 
-def _written(blocks: Iterable[Block], cloud: bool) -> Any:
-    return adf.document(blocks) if cloud else wiki.markup(blocks)
-
-
 def _is_document(value: Any) -> bool:
     return isinstance(value, dict) and value.get("type") == "doc"
 
@@ -610,12 +401,3 @@ def _object(said: Any) -> Mapping[str, Any]:
 def _quoted(text: str) -> str:
     """A text in a query."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _size(body: Any) -> int:
-    return _units(body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, separators=(",", ":")))
-
-
-def _units(text: str) -> int:
-    """A text's length in UTF-16, as Java counts it."""
-    return len(text.encode("utf-16-le", "surrogatepass")) // 2

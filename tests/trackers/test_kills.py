@@ -13,7 +13,7 @@ from tests.trackers_sim.github import running_github
 from tests.trackers_sim.proxy import FaultProxy, fault_proxy
 
 POINTS = ("approval-committed", "filing-sent", "acting", "filing-posted", "filing-recorded", "filing-lost", "filing-looked")
-AT_ONCE = 8
+AT_ONCE = 14
 """Cases that are played at once: most of their time they wait."""
 
 SCRIPT = COMPLETE.replace("\n", "\\n") + "\n/approve\n"

@@ -1,7 +1,7 @@
 """Every fault of the network before every tracker: as many tickets as approvals, or the doubt is held and people are asked."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
@@ -25,10 +25,23 @@ WAITS = ("429", "429_http_date", "refuse")
 HARMLESS = ("delay", "delay_reply", "drip")
 
 
-@pytest.fixture(params=list(PLACES))
-async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
-    async with PLACES[request.param](tmp_path) as running:
-        yield running
+@pytest.fixture(params=list(PLACES), scope="module")
+async def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
+    """Each tracker, which runs for all tests."""
+    async with PLACES[request.param](tmp_path_factory.mktemp("place")) as place:
+        yield place
+
+
+@pytest.fixture
+async def place(running: Place) -> AsyncIterator[Place]:
+    """It, with the tickets of this test alone."""
+    before = await running.tickets()
+
+    async def tickets() -> int:
+        return await running.tickets() - before
+
+    yield replace(running, tickets=tickets)
+    running.lag(0)
 
 
 @pytest.fixture
