@@ -15,9 +15,9 @@ from tests.support import COMPLETE, Talk
 class Approved:
     """A conversation whose ticket is approved, worked on by hand, step by step."""
 
-    def __init__(self, database: Database, shell: Shell) -> None:
+    def __init__(self, database: Database, shell: Shell, name: str = "filed") -> None:
         self.database, self.shell = database, shell
-        self.talk = Talk(database, "terminal:filed")
+        self.talk = Talk(database, f"terminal:{name}")
         self.card: dict[str, Any] = {}
 
     async def begin(self, said: str = COMPLETE) -> None:

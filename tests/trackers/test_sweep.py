@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
@@ -52,9 +53,9 @@ async def proxy(place: Place) -> AsyncIterator[FaultProxy]:
 
 @pytest.fixture
 async def one(place: Place, proxy: FaultProxy, database: Database) -> Approved:
-    """An approved ticket on its way there."""
+    """An approved ticket on its way there, in a session of its own: its marker is derived from that."""
     tracker = connected(place.behind(proxy.url))[place.tracker]
-    approved = Approved(database, make_shell(database, tracker, place.project))
+    approved = Approved(database, make_shell(database, tracker, place.project), uuid4().hex)
     await approved.begin()
     return approved
 
