@@ -55,7 +55,7 @@ NOTHING_YET = "There is nothing to preview yet: tell me what the problem is, in 
 EMPTY = "That message was empty, so nothing changed: say what the ticket is about."
 AS_IT_WAS = "Nothing changed: it said that already."
 BEING_FILED = "The ticket is being filed, as it was approved; what you said is kept for the next one."
-NOT_TAKEN = "The tracker did not take the {field}: {said} What should it be?"
+NOT_TAKEN = "The tracker did not take the {field}: {said}. What should it be?"
 NOT_DESCRIBED = "I cannot tell yet what {where} takes ({problem}), so there is no card: say *show* to try again."
 LEFT = "It is left as it is: say *new* to start another ticket, and what it is about."
 KEPT = "What was said meanwhile is kept: say *new* to start a ticket with it."
@@ -261,7 +261,7 @@ class _Nodes:
         """What is missing or was not taken, as far as it is to be asked for (again)."""
         missing = [Question(field=field, text=ASK[field]) for field in state.draft.missing()]
         missing += [
-            Question(field=one.field, text=NOT_TAKEN.format(field=one.field.removeprefix(CUSTOM), said=one.said))
+            Question(field=one.field, text=NOT_TAKEN.format(field=one.field.removeprefix(CUSTOM), said=one.said.rstrip(". ")))
             for one in state.refused
             if one.digest == state.draft.digest(one.field)
         ]

@@ -11,6 +11,13 @@ Show = dict[str, Any]
 """An object with a `kind`: say, question, preview, decision, filed, unsettled, private, contested or marked."""
 
 
+UNSETTLED = {
+    "failed": " It was not filed so far: file it again, or leave it.",
+    "unknown": " Nobody can tell yet whether it is filed.",
+}
+"""What is to be said of a filing in such a state."""
+
+
 def say(text: str) -> Show:
     """A sentence."""
     return {"kind": "say", "text": text}
@@ -86,7 +93,7 @@ def settlement(row: Row, snapshot: Snapshot, said: Settlement, verdict: Verdict)
     key = filing.ticket.key if filing and filing.ticket else ""
     texts = {
         "forbidden": f"{said.by} may not decide here: {verdict.why}",
-        "none": "Nothing is left to settle here: no approval stands.",
+        "none": "Nothing is to be settled here: no approval stands.",
         "filed": f"That is settled: it is filed as {key}.",
         "busy": "It is on its way to the tracker: wait for what becomes of it.",
         "late": "Somebody settled that before: it was sent once more, and what came of that is told below.",
@@ -107,6 +114,8 @@ def decision(row: Row, snapshot: Snapshot, click: Decision, verdict: Verdict) ->
     changes = diff(card.sealed, now.sealed) if card and now and now.preview_id != card.preview_id else []
     ticket = snapshot.filing.ticket if snapshot.filing else None
     filed = f" It is filed as {ticket.key}." if ticket else ""
+    if snapshot.filing and snapshot.filing.status in UNSETTLED:
+        filed = UNSETTLED[snapshot.filing.status]
     who = standing.approved_by if standing and row.then == "already" else click.by
     where = f"The open card is {now.draft_hash[:SHORT]}." if now else "No card is open now."
     named = f"No card {click.draft_hash} was shown in this session" if click.draft_hash else "No card was shown here yet"

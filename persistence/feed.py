@@ -19,6 +19,9 @@ PRESENT = 5_960_742
 UNDER_WAY = "(status IN ('intended', 'sent') OR (status = 'unknown' AND asked_at IS NULL))"
 """A filing that something will be told of without anybody's doing."""
 
+WAITS = "(status = 'intended' AND due_at > clock_timestamp() + interval '5 seconds')"
+"""One that the tracker wants a pause for, which people were told."""
+
 # What this session owes to terminals: answers not yet printed, and what events and filings of theirs will lead to.
 OWED = text(
     f"""
@@ -43,16 +46,22 @@ DONE = text("UPDATE effects SET done_at = clock_timestamp() WHERE id = ANY(:ids)
 SETTLED = text(
     f"""
     SELECT NOT EXISTS (SELECT FROM inbox WHERE session_id = :session_id AND processed_at IS NULL)
-       AND NOT EXISTS (SELECT FROM filings WHERE session_id = :session_id AND {UNDER_WAY})
+       AND NOT EXISTS (
+           SELECT FROM filings WHERE session_id = :session_id AND {UNDER_WAY} AND (:to_the_end OR NOT {WAITS})
+       )
     """
 )
 STANDING = text(
     """
     SELECT (SELECT pending FROM sessions WHERE session_id = :session_id) AS pending,
            (SELECT body FROM effects WHERE session_id = :session_id AND body LIKE '{"kind":"filed"%'
-            ORDER BY id DESC LIMIT 1) AS filed
+            ORDER BY id DESC LIMIT 1) AS filed,
+           (SELECT body FROM effects WHERE session_id = :session_id AND body LIKE '{"kind":"unsettled"%' AND EXISTS (
+                SELECT FROM filings WHERE session_id = :session_id AND draft_hash = body::json ->> 'draft_hash'
+                AND attempt = (body::json ->> 'attempt')::int AND status IN ('failed', 'unknown')
+            ) ORDER BY id DESC LIMIT 1) AS unsettled
     """
-).columns(pending=Json, filed=Json)
+).columns(pending=Json, filed=Json, unsettled=Json)
 
 
 @dataclass(frozen=True)
@@ -66,10 +75,11 @@ class Shown:
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a session stands: what it waits for, and the ticket filed last."""
+    """Where a session stands: what it waits for, the ticket filed last, and what is to be settled of a filing."""
 
     pending: Pending | None
     filed: dict[str, Any] | None
+    unsettled: dict[str, Any] | None
 
 
 class Feed:
@@ -107,13 +117,13 @@ class Feed:
             async with self._engine.begin() as connection:
                 await connection.execute(DONE, {"ids": ids})
 
-    async def settled(self) -> bool:
-        """Whether nothing more will come of what was accepted so far."""
+    async def settled(self, *, to_the_end: bool = True) -> bool:
+        """Whether nothing more will come of what was accepted so far; else pauses that a tracker wants are not waited for."""
         async with self._engine.connect() as connection:
-            return bool(await connection.scalar(SETTLED, self._session))
+            return bool(await connection.scalar(SETTLED, {**self._session, "to_the_end": to_the_end}))
 
     async def standing(self) -> Standing:
         """Where the session stands, for somebody who comes back to it."""
         async with self._engine.connect() as connection:
             row = (await connection.execute(STANDING, self._session)).one()
-        return Standing(Pending.model_validate(row.pending) if row.pending else None, row.filed)
+        return Standing(Pending.model_validate(row.pending) if row.pending else None, row.filed, row.unsettled)

@@ -91,7 +91,9 @@ LISTED = text(f"""
     SELECT {COLUMNS} FROM {FROM} WHERE filing.status = ANY(CAST(:statuses AS text[])) OR CAST(:statuses AS text[]) IS NULL
     ORDER BY filing.since
 """)  # fmt: skip
-BY_KEY = text(f"SELECT {COLUMNS} FROM {FROM} WHERE filing.status = 'filed' AND lower(filing.key) = lower(:key)")
+BY_KEY = text(
+    f"SELECT {COLUMNS} FROM {FROM} WHERE filing.status = 'filed' AND (lower(filing.key) = lower(:key) OR filing.url = :key)"
+)
 
 BY_MARKER = text(f"SELECT {COLUMNS} FROM {FROM} WHERE starts_with(filing.marker, :beginning)")
 SAY = """

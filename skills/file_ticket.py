@@ -16,6 +16,7 @@ from agent.state import Refusal, State
 from skills.gate import Gate, answered, wait_for_answer
 
 APPROVED = "The ticket is approved already; what is awaited is the outcome of its filing."
+UNSETTLED = "The ticket is approved, and somebody has to settle its filing: file it again, leave it, or name it if it is there."
 
 
 @tool
@@ -45,9 +46,10 @@ async def file_ticket(preview_id: str, draft_hash: str, approved_by: str, runtim
                 return answered(runtime, answer, outcome=FilingOutcome(status="filed", draft_hash=draft_hash, key=answer.key))
     if isinstance(answer, Reply) and not order_in(answer):
         return answered(runtime, answer, parked=[*state.parked, answer])
+    waits = UNSETTLED if state.outcome else APPROVED
     if isinstance(answer, Reply):
-        return answered(runtime, answer, say=APPROVED, parked=state.parked)
-    return answered(runtime, answer, say=APPROVED)
+        return answered(runtime, answer, say=waits, parked=state.parked)
+    return answered(runtime, answer, say=waits)
 
 
 def _becomes(said: Settlement, state: State) -> str:

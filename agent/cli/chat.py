@@ -95,7 +95,7 @@ class _Chat:
             self._worker = asyncio.create_task(_work(database, catalogue))
             stack.push_async_callback(_stopped, self._worker)
             await self._come_back()
-            await self._converse(self._typed() if self._people else _piped())
+            await self._converse(self._typed() if self._people else self._piped())
             if self._people:
                 self._screen.show(shows.say(f"To continue: signoff chat --session {self._name}"))
 
@@ -109,8 +109,10 @@ class _Chat:
                 self._screen.show(shows.say(act.text))
             else:
                 await self._send(act, card)
-                await self._settle()
+                await self._settle(to_the_end=False)
             card = self._card
+        if not self._people:
+            await self._settle()
 
     async def _send(self, act: Reply | Decision | Settlement, card: Mapping[str, Any] | None) -> None:
         if isinstance(act, Settlement) and self._unsettled:
@@ -120,12 +122,12 @@ class _Chat:
         event_id = f"{self._feed.origin}:{next(self._numbers)}"
         await self._store.accept(Event(event_id=event_id, session_id=self._session_id, origin=self._feed.origin, answer=act))
 
-    async def _settle(self) -> set[str]:
-        """Shows what comes, until nothing more will; gives the kinds that were shown."""
+    async def _settle(self, *, to_the_end: bool = True) -> set[str]:
+        """Shows what comes, until nothing more will, or only after a long pause; gives the kinds that were shown."""
         kinds: set[str] = set()
         with self._screen.working():
             while True:
-                settled = await self._feed.settled()
+                settled = await self._feed.settled(to_the_end=to_the_end)
                 kinds |= await self._deliver()
                 if settled:
                     return kinds
@@ -150,9 +152,11 @@ class _Chat:
 
     async def _come_back(self) -> None:
         """Finishes what was left undone in this session, and shows where it stands."""
-        shown = await self._settle()
+        shown = await self._settle(to_the_end=False)
         standing = await self._feed.standing()
         waiting = shows.waiting(self._session_id, standing.pending)
+        if standing.unsettled and not waiting:
+            waiting = [standing.unsettled]
         if standing.pending is None and standing.filed:
             waiting = [standing.filed]
         current = self._card["preview_id"] if self._card else None
@@ -178,6 +182,20 @@ class _Chat:
                 break
             if line.strip():
                 yield line.replace("\\n", "\n") if line.startswith("/") else line
+
+    async def _piped(self) -> AsyncIterator[str]:
+        """The lines of standard input; what happens while none comes is shown meanwhile."""
+        lines = _read_lines()
+        while True:
+            watching = asyncio.create_task(self._watch())
+            try:
+                line = await lines.get()
+            finally:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+            if line is None:
+                break
+            yield line.replace("\\n", "\n")
 
     async def _watch(self) -> None:
         while True:
@@ -208,8 +226,8 @@ async def _stopped(worker: asyncio.Task[None]) -> None:
     await asyncio.gather(worker, return_exceptions=True)
 
 
-async def _piped() -> AsyncIterator[str]:
-    """The lines of standard input, in each of which `\\n` stands for a newline."""
+def _read_lines() -> asyncio.Queue[str | None]:
+    """The lines of standard input as they come, and None at its end."""
     loop, lines = asyncio.get_running_loop(), asyncio.Queue[str | None]()
 
     def read() -> None:
@@ -226,8 +244,7 @@ async def _piped() -> AsyncIterator[str]:
             loop.call_soon_threadsafe(lines.put_nowait, None)
 
     threading.Thread(target=read, daemon=True).start()
-    while (line := await lines.get()) is not None:
-        yield line.replace("\\n", "\n")
+    return lines
 
 
 def _decoded(line: bytes) -> str:

@@ -123,9 +123,10 @@ async def _told(database: Database, event: Event, filing: Filing) -> int:
     for show in shows:
         if told := show.get("text") or (f"Filed as {show['key']}  {show['url']}" if show["kind"] == "filed" else ""):
             print(told)
-    if now and now.status == "filed" and now.ticket and all(show["kind"] != "filed" for show in shows):
+    refused = any(show["kind"] == "private" for show in shows)
+    if now and now.status == "filed" and now.ticket and not refused and all(show["kind"] != "filed" for show in shows):
         print(f"Filed as {now.ticket.key}  {now.ticket.url}")
-    return 1 if any(show["kind"] == "private" for show in shows) else 0
+    return int(refused)
 
 
 async def _settled(database: Database, event: Event, filing: Filing) -> tuple[list[dict[str, Any]] | None, Filing | None]:
@@ -150,7 +151,7 @@ def verify(key: str, *, as_json: bool) -> int:
 
     async def read(database: Database) -> list[tuple[Filing, Copy | str]]:
         catalogue, filings = wiring.catalogue(database), await PostgresFilings(database).of_key(key)
-        return [(filing, await _read(catalogue, filing, key)) for filing in filings]
+        return [(filing, await _read(catalogue, filing)) for filing in filings]
 
     with Console(stderr=True).status("reading …"):
         found = wiring.read_from_database(read)
@@ -167,8 +168,9 @@ def verify(key: str, *, as_json: bool) -> int:
     return status
 
 
-async def _read(catalogue: Any, filing: Filing, key: str) -> Copy | str:
+async def _read(catalogue: Any, filing: Filing) -> Copy | str:
     """The ticket as its tracker holds it, or why it cannot be read."""
+    key = filing.ticket.key if filing.ticket else ""
     try:
         sealed = SealedTicket.of(filing.sealed, filing.draft_hash)
         copy: Copy = await catalogue.of(sealed).read(key, sealed, filing.receipt)
@@ -215,7 +217,7 @@ def _print_verdict(filing: Filing, copy: Copy | str, result: dict[str, Any]) -> 
     if not copy.receipt:
         console.print(Text("  Its receipt was changed or taken away.", style="red"))
     for change in copy.changed:
-        console.print(Text(f"  {change.field} was changed:", style="bold"))
+        console.print(Text(f"  {change.field}, changed:", style="bold"))
         for style, mark, lines in (("red", "-", change.removed), ("green", "+", change.added)):
             for line in lines:
                 console.print(Text(f"    {mark} {line}", style=style))

@@ -1,7 +1,7 @@
 """Has a short conversation with the real app in a Slack of our own, and writes down what Slack was given to show.
 
-`python scripts/card_pictures/conversation.py FOLDER` writes card.json, changed.json, filed.json, doubt.json and form.json: a list
-of messages `{"by", "at", "text" or "blocks"}`, or for the form the modal's view.
+`python scripts/card_pictures/conversation.py FOLDER` writes card.json, changed.json, filed.json, doubt.json and form.json: a
+list of messages `{"by", "at", "text" or "blocks"}`, or for the form the modal's view.
 """
 
 import asyncio

@@ -229,7 +229,10 @@ class JiraTracker(JiraRenderer):
         return known if known is not None else await self._fields(_root(sealed), project, kind)
 
     async def _is_cloud(self) -> bool:
-        self._server = self._server or _object(await self._api.get("rest/api/2/serverInfo"))
+        try:
+            self._server = self._server or _object(await self._api.get("rest/api/2/serverInfo"))
+        except Missing as error:
+            raise Refused("There is no Jira at this address: an operator has to check JIRA_URL, and JIRA_API_URL.") from error
         return bool(self._server.get("deploymentType") == "Cloud")
 
     async def _root(self) -> str:
