@@ -14,7 +14,7 @@ from agent.faults import point
 from agent.ports import Filing, Ledger
 from agent.protocol import FilingOutcome
 from agent.sealing import SealedTicket
-from agent.trackers import Later, Refused, Ticket, Tracker, Unsure
+from agent.trackers import Copy, Later, Refused, Ticket, Tracker, Unsure
 
 LOOKS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, *(3600.0,) * 24)
 """Seconds before each look for a ticket that may be there; a search may lag by minutes. After that nobody looks any more."""
@@ -103,7 +103,11 @@ class Ladder:
     async def _send(self, filing: Filing, sealed: SealedTicket, tracker: Tracker, begun: float) -> None:
         point("filing-sent")
         try:
-            found = await self._found(filing, sealed, tracker) if filing.doubted else None  # nobody may have, so far
+            there = await tracker.find(sealed, filing.receipt) if filing.doubted else None  # nobody may have found it, so far
+            found = _the_one(filing, there)
+            if there and there.ours and not found:
+                await self._ask(filing, f"{there.ticket.key} carries its marker, and does not read as it was approved.")
+                return
             if time.monotonic() - begun > STOPPED:  # others may have taken this process for dead
                 await self._ledger.put_off(filing, LOOKS[0])
                 return
@@ -162,7 +166,7 @@ class Ladder:
         """Looks for a ticket that may be there, and asks people once that was in vain for a while."""
         ticket, problem, wanted = None, NOT_FOUND, 0.0
         try:
-            ticket = await self._found(filing, sealed, tracker)
+            ticket = _the_one(filing, await tracker.find(sealed, filing.receipt))
         except (Refused, Later) as error:
             problem, wanted = str(error), getattr(error, "seconds", None) or 0.0
         except Exception:
@@ -175,11 +179,6 @@ class Ladder:
             await self._ask(filing, f"{filing.reason} {problem}", wanted)
         else:
             await self._look_later(filing, wanted)
-
-    async def _found(self, filing: Filing, sealed: SealedTicket, tracker: Tracker) -> Ticket | None:
-        """The ticket that carries the marker, if it is what was approved, word for word."""
-        copy = await tracker.find(sealed, filing.receipt)
-        return copy.ticket if copy and copy.ours and copy.draft_hash == filing.draft_hash else None
 
     async def _link(self, filing: Filing, tracker: Tracker) -> None:
         """Ties the ticket to its conversation: nicer with than without, and tried as long as what hinders it may pass."""
@@ -194,3 +193,9 @@ class Ladder:
         except Exception as error:
             log.warning("%s is not tied to its conversation: %s", filing.ticket.key, error)
         await self._ledger.rest(filing)
+
+
+def _the_one(filing: Filing, copy: Copy | None) -> Ticket | None:
+    """The ticket that carries the marker, if it is what was approved, word for word."""
+    exact = copy is not None and copy.ours and not copy.changed and copy.draft_hash == filing.draft_hash
+    return copy.ticket if copy and exact else None

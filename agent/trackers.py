@@ -102,7 +102,10 @@ class Tracker(Renderer, Protocol):
         ...
 
     async def find(self, sealed: SealedTicket, receipt: Receipt) -> Copy | None:
-        """The one ticket that carries the receipt's marker. None proves nothing: what was just made may not be found yet."""
+        """The ticket of ours that carries the receipt's marker; `changed` if it does not read as sealed, or there are several.
+
+        None proves nothing: what was just made may not be found yet.
+        """
         ...
 
     async def read(self, key: str, sealed: SealedTicket, receipt: Receipt) -> Copy:

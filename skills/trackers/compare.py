@@ -1,10 +1,11 @@
 """Comparing a ticket with what was sealed, where a tracker keeps text in a form of its own."""
 
-from collections.abc import Callable, Mapping
-from difflib import ndiff
+from collections.abc import Callable, Mapping, Sequence
+from difflib import SequenceMatcher
 from typing import Any
 
 from agent.sealing import FieldChange, SealedTicket
+from agent.trackers import Copy
 
 Words = Callable[[str, Any], str]
 """Part of a request (its name and value) -> its text in a form that does not depend on how the tracker keeps it."""
@@ -29,8 +30,21 @@ def compared(sealed: SealedTicket, there: Mapping[str, Any], words: Words) -> tu
     return {**sealed.payload, "request": request}, changes
 
 
+def the_one(copies: Sequence[Copy]) -> Copy | None:
+    """Of the tickets that carry a marker the one that reads as sealed; if none or several do, one of ours that says so."""
+    ours = [copy for copy in copies if copy.ours]
+    exact = [copy for copy in ours if not copy.changed]
+    if len(exact) > 1:
+        twins = FieldChange(field="tickets", added=[copy.ticket.key for copy in exact])
+        return exact[0].model_copy(update={"changed": [twins]})
+    return next(iter([*exact, *ours]), None)
+
+
 def _change(name: str, before: str, now: str) -> FieldChange:
-    lines = [line for line in ndiff(before.split("\n"), now.split("\n")) if line[:2] in ("- ", "+ ")]
-    gone = [line[2:] for line in lines if line[0] == "-" and line[2:].strip()]
-    come = [line[2:] for line in lines if line[0] == "+" and line[2:].strip()]
+    old, new = before.split("\n"), now.split("\n")
+    gone, come = [], []
+    for kind, start, end, new_start, new_end in SequenceMatcher(None, old, new).get_opcodes():
+        if kind != "equal":
+            gone += [line for line in old[start:end] if line.strip()]
+            come += [line for line in new[new_start:new_end] if line.strip()]
     return FieldChange(field=name, removed=gone, added=come)

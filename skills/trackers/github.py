@@ -25,6 +25,7 @@ from agent.receipt import Piece, Receipt
 from agent.sealing import SealedTicket
 from agent.trackers import Copy, Later, Missing, Refused, Ticket, Unsure
 from skills.trackers.body import Paragraph, document, receipt_blocks, text_blocks
+from skills.trackers.compare import the_one
 from skills.trackers.http import LONGEST_PAUSE, Api, address, pause
 from skills.trackers.markdown import EMOJI, MENTION, Dialect, details, has_commit, judged, last_mark, mark, markdown
 
@@ -189,8 +190,7 @@ class GitHubTracker(GitHubRenderer):
                     found[copy.ticket.key] = copy
             if len(issues) < 100 or issues[-1].get("created_at", "") < since:
                 break
-        copies = [copy for copy in found.values() if copy.ours and not copy.changed]
-        return copies[0] if len(copies) == 1 else None
+        return the_one(list(found.values()))
 
     async def read(self, key: str, sealed: SealedTicket, receipt: Receipt) -> Copy:
         """The issue of a number, alone or with its repository, or of an address to browse it at."""
@@ -259,8 +259,8 @@ class GitHubTracker(GitHubRenderer):
         if self._account is None:
             try:
                 self._account = "" if self._key.app else str((await self._get("/user")).get("login") or "")
-            except Refused:
-                self._account = ""
+            except Refused:  # it may not ask who it is
+                return ""
         return self._account
 
     async def _get(self, path: str, **params: Any) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from agent.receipt import Piece, Receipt
 from agent.sealing import SealedTicket
 from agent.trackers import Copy, Later, Missing, Refused, Ticket, Unsure
 from skills.trackers.body import Paragraph, document, receipt_blocks, text_blocks
+from skills.trackers.compare import the_one
 from skills.trackers.http import Api, address
 from skills.trackers.markdown import EMOJI, MENTION, Dialect, broken, details, has_commit, judged, last_mark, mark, markdown
 
@@ -147,8 +148,7 @@ class GitLabTracker(GitLabRenderer):
                     found[copy.ticket.key] = copy
             if len(issues) < 100:
                 break
-        copies = [copy for copy in found.values() if copy.ours and not copy.changed]
-        return copies[0] if len(copies) == 1 else None
+        return the_one(list(found.values()))
 
     async def read(self, key: str, sealed: SealedTicket, receipt: Receipt) -> Copy:
         """The issue of a number, alone or with its project, or of an address to browse it at."""

@@ -6,6 +6,7 @@ here tries anything again.
 """
 
 import email.utils
+import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -108,7 +109,7 @@ def pause(response: httpx.Response) -> float | None:
     """The seconds that Retry-After asks for, as a number or as a date; None if it does not ask."""
     wanted = response.headers.get("retry-after", "").strip()
     if wanted.isascii() and wanted.isdigit():
-        return min(float(wanted), LONGEST_PAUSE)
+        return min(max(float(wanted), 1.0), LONGEST_PAUSE)
     try:
         at = email.utils.parsedate_to_datetime(wanted)
     except ValueError:
@@ -116,16 +117,21 @@ def pause(response: httpx.Response) -> float | None:
     now = time.time()
     with suppress(ValueError):  # the server's own date, if it gives one: our clocks need not agree
         now = email.utils.parsedate_to_datetime(response.headers.get("date", "")).timestamp()
-    return min(max(at.timestamp() - now, 0.0), LONGEST_PAUSE)
+    return min(max(at.timestamp() - now, 1.0), LONGEST_PAUSE)
 
 
 def address(variable: str, given: str) -> str:
     """A base address without a slash at its end. Raises ValueError with a sentence for who set it."""
-    parts = urlsplit(given.strip())
     if "@" in given:
         raise ValueError(f"{variable} is to be an address alone, without a name or a password before an @.")
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise ValueError(f"{variable} is {given!r}, and that is no address: it begins with https://, such as https://{given}.")
+    problem = ValueError(f"{variable} is {given!r}, and that is no address: it is like https://tracker.example.com.")
+    try:
+        parts = urlsplit(given.strip())
+        parts.port  # noqa: B018 - it raises ValueError if that is no port
+    except ValueError:
+        raise problem from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"\s", given.strip()):
+        raise problem
     if parts.query or parts.fragment:
         raise ValueError(f"{variable} is to be an address alone, without a question mark or a fragment.")
     return given.strip().rstrip("/")

@@ -24,11 +24,13 @@ from agent.sealing import SealedTicket
 from agent.trackers import Copy, Later, Missing, Refused, Ticket, Unsure
 from skills.trackers import adf, wiki
 from skills.trackers.body import Paragraph, receipt_blocks, text_blocks
-from skills.trackers.compare import compared
+from skills.trackers.compare import compared, the_one
 from skills.trackers.http import Api, address
 from skills.trackers.jira_fields import KEY, LINE_LIMIT, ROOM, TEXT_LIMIT, described, filled, kind_of, size, units, written
 
 PROPERTY = "signoff"
+PAGES = 100
+"""Pages of a list that are read at most."""
 
 
 _PROJECT = re.compile(r"[A-Z][A-Z0-9_]+")
@@ -107,19 +109,19 @@ class JiraTracker(JiraRenderer):
 
     async def create(self, sealed: SealedTicket, receipt: Receipt) -> Ticket:
         """One POST of what was sealed, in its envelope."""
-        fields: list[ProjectField] = []
-        with suppress(Refused, Later):  # only to say which field is to blame, if one is
-            fields = await self._fields_of(sealed)
         try:
             made = await self._api.create(f"{_root(sealed)}/issue", _envelope(sealed, receipt))
         except Refused as refused:
+            fields: list[ProjectField] = []
+            with suppress(Refused, Later):  # only to say which field is to blame, if one is
+                fields = await self._fields_of(sealed)
             raise Refused(str(refused), _blamed(refused.fields, fields, sealed)) from refused
         if not isinstance(key := made.get("key"), str) or not KEY.fullmatch(key):
             raise Unsure("Jira took the ticket, and did not say which it is.")
         return self._ticket(key, sealed.payload["title"])
 
     async def find(self, sealed: SealedTicket, receipt: Receipt) -> Copy | None:
-        """The ticket with the marker's label, if it is ours and reads as sealed."""
+        """The ticket with the marker's label, if it is ours."""
         if "labels" not in sealed.payload["request"]:
             return None
         jql = f"project = {_quoted(sealed.payload['project'])} AND labels = {_quoted(receipt.marker)}"
@@ -127,8 +129,7 @@ class JiraTracker(JiraRenderer):
         for key in await self._hits(_root(sealed), jql, 50):
             with suppress(Missing):
                 copies.append(await self._copy(key, sealed, receipt))
-        copies = [copy for copy in copies if copy.ours and not copy.changed]
-        return copies[0] if len(copies) == 1 else None
+        return the_one(copies)
 
     async def read(self, key: str, sealed: SealedTicket, receipt: Receipt) -> Copy:
         """The ticket of a key, or of an address to browse it at."""
@@ -189,11 +190,12 @@ class JiraTracker(JiraRenderer):
     async def _pages(self, path: str, name: str) -> list[Mapping[str, Any]]:
         """Everything in a list that is answered in pages."""
         found: list[Mapping[str, Any]] = []
-        while True:
+        for _ in range(PAGES):
             page = _object(await self._api.get(path, startAt=len(found), maxResults=50))
             found += page.get(name) or []
             if not page.get(name) or page.get("isLast", len(found) >= page.get("total", 0)):
-                return found
+                break
+        return found
 
     async def _fields(self, root: str, project: str, kind: str) -> list[ProjectField]:
         cloud = root.endswith("3")
@@ -262,10 +264,12 @@ class JiraTracker(JiraRenderer):
 def connect(environ: Mapping[str, str]) -> JiraTracker | None:
     """The site that JIRA_URL, JIRA_TOKEN, JIRA_EMAIL and JIRA_API_URL name. Raises ValueError with a sentence."""
     url, token, email, api = (environ.get(f"JIRA_{name}", "").strip() for name in ("URL", "TOKEN", "EMAIL", "API_URL"))
-    if not url and not token:
+    if not (url or token or email or api):
         return None
     if not url:
-        raise ValueError("JIRA_TOKEN is set and JIRA_URL is not: it is your site, such as https://example.atlassian.net.")
+        raise ValueError(
+            "JIRA_URL is not set, and other variables of Jira are: it is your site, https://example.atlassian.net."
+        )
     if not token:
         raise ValueError("JIRA_URL is set and JIRA_TOKEN is not: it is an API token, or a personal one on Data Center.")
     if not re.fullmatch("[!-~]+", token):

@@ -179,7 +179,7 @@ class LinearTracker(LinearRenderer):
             made = _within(said, "data", "issueCreate", "issue")
             if isinstance(key := made.get("identifier"), str) and key:
                 return Ticket(key=key, url=str(made.get("url") or ""), title=request["title"])
-            if problem := _meaning(said.get("errors"), {}):
+            if not _may_have_acted(said) and (problem := _meaning(said.get("errors"), {})):
                 raise problem
         except Taken as taken:
             raise Unsure("Linear has an issue with our id already, perhaps from a time before.") from taken
@@ -188,12 +188,12 @@ class LinearTracker(LinearRenderer):
         raise Unsure("Linear did not say whether it made the issue.")
 
     async def find(self, sealed: SealedTicket, receipt: Receipt) -> Copy | None:
-        """The issue with our id, if it reads as sealed."""
+        """The issue with our id."""
         try:
             copy = await self._copy(client_id(receipt.marker), sealed, receipt)
         except Missing:
             return None
-        return copy if copy.ours and not copy.changed else None
+        return copy if copy.ours else None
 
     async def read(self, key: str, sealed: SealedTicket, receipt: Receipt) -> Copy:
         """The issue of an identifier, or of an address to browse it at."""
@@ -309,6 +309,13 @@ def _meaning(errors: Any, headers: Mapping[str, str], after: float | None = None
         ):
             return Refused(f"Linear does not take it ({text}).")
     return None
+
+
+def _may_have_acted(said: Mapping[str, Any]) -> bool:
+    """Whether the issue may be made although an error came with it: it says so, or the error is about a part of the answer."""
+    errors = [one for one in said.get("errors") or [] if isinstance(one, dict)]
+    deep = any(isinstance(one.get("path"), list) and len(one["path"]) > 1 for one in errors)
+    return deep or _within(said, "data", "issueCreate").get("success") is True
 
 
 def _wanted(headers: Mapping[str, str], after: float | None) -> float:

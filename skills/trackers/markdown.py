@@ -259,11 +259,12 @@ def judged(
     """What `compared` says, where `body` is the part that is Markdown; and whether the envelope stands as it was written."""
     sent = sealed.payload["request"][body]
     wanted, (blocks, stands) = reading(sent), taken_out(there[body] or "", envelope)
-    now = sent if blocks == wanted else "\n\n".join(blocks)
+    same = blocks == wanted
+    now = sent if same else "\n\n".join(blocks)
 
     def words(name: str, value: Any) -> str:
         if name == body:
-            return "\n\n".join(wanted) if value == sent else str(value)
+            return "\n\n".join(wanted) if same or value is sent else str(value)
         return "\n".join(sorted(str(one).casefold() for one in value)) if isinstance(value, list) else str(value or "")
 
     payload, changed = compared(sealed, {**there, body: now}, words)

@@ -561,3 +561,17 @@ async def test_a_conversation_with_settlements_replays(database: Database) -> No
     steps = await read_steps(database.engine, one.talk.session_id)
     head = Head(session_id=one.talk.session_id, questions=1)
     assert await replay(Conversation(head=head, steps=steps), {"local": LocalRenderer()}) is None
+
+
+async def test_filing_again_sends_nothing_where_a_ticket_with_the_marker_reads_in_another_way(database: Database) -> None:
+    tracker = Scripted((Unsure("No answer."),))
+    one = await approved(database, tracker)
+    await one.step()
+    copy = tracker.there["OPS-1"]
+    tracker.there["OPS-1"] = copy.model_copy(update={"payload": {**copy.payload, "title": "Edited"}, "receipt": True})
+    await one.until_asked()
+    await one.settle("again")
+    shown = of_kind(await one.step(), "unsettled")
+    assert "OPS-1 carries its marker, and does not read as it was approved." in shown["text"]
+    assert len(tracker.sent) == 1
+    assert of_kind(await one.settle("there", key="OPS-1"), "filed")

@@ -15,6 +15,7 @@ from agent.sealing import Destination, SealedTicket, seal
 from agent.trackers import Later, Missing, Refused, Unsure
 from skills.trackers.github import BODY_LIMIT, RENDERER, ROOM, GitHubTracker, connect, explain
 from skills.trackers.markdown import BREAK, mark
+from tests.trackers.finding import accepted
 from tests.trackers_sim.github import GitHub, running_github
 from tests.trackers_sim.proxy import fault_proxy
 
@@ -134,7 +135,7 @@ async def test_an_issue_that_comes_back_with_other_line_ends_is_the_same(github:
     ticket = sealed()
     await tracker.create(ticket, receipt(ticket))
     github.edit(REPO, 1, body=(github.issues[0].body or "").replace("\n", "\r\n"), labels=["login page", "Bug"])
-    copy = await tracker.find(ticket, receipt(ticket))
+    copy = await accepted(tracker, ticket, receipt(ticket))
     assert copy
     assert copy.draft_hash == ticket.draft_hash
 
@@ -161,26 +162,26 @@ async def test_what_was_changed_is_told(
     copy = await tracker.read(f"{REPO}#1", ticket, receipt(ticket))
     assert (copy.ours, [one.field for one in copy.changed], copy.receipt) == (True, changed, stands)
     assert (copy.draft_hash == ticket.draft_hash) == (not changed)
-    assert bool(await tracker.find(ticket, receipt(ticket))) == (not changed)
+    assert bool(await accepted(tracker, ticket, receipt(ticket))) == (not changed)
 
 
 async def test_only_what_is_ours_is_found(github: GitHub, tracker: GitHubTracker) -> None:
     ticket = sealed()
     await tracker.create(ticket, receipt(ticket))
     body = github.issues[0].body or ""
-    assert await tracker.find(ticket, receipt(ticket, "signoff-12345")) is None
+    assert await accepted(tracker, ticket, receipt(ticket, "signoff-12345")) is None
     github.add_issue(REPO, DRAFT.title, body, login="mallory")
     github.edit(REPO, 2, labels=["bug", "Login page"], assignees=["ann"])
     github.add_pull_request(REPO, DRAFT.title, body, login="signoff-bot")
     github.edit(REPO, 3, labels=["bug", "Login page"], assignees=["ann"])
-    copy = await tracker.find(ticket, receipt(ticket))
+    copy = await accepted(tracker, ticket, receipt(ticket))
     assert copy
     assert copy.ticket.key == f"{REPO}#1"
     other = await tracker.read("2", ticket, receipt(ticket))
     assert (other.ours, other.changed) == (False, [])
     github.add_issue(REPO, DRAFT.title, body, login="signoff-bot")
     github.edit(REPO, 4, labels=["bug", "Login page"], assignees=["ann"])
-    assert await tracker.find(ticket, receipt(ticket)) is None
+    assert await accepted(tracker, ticket, receipt(ticket)) is None
 
 
 async def test_a_marker_that_people_wrote_is_none(github: GitHub, tracker: GitHubTracker) -> None:
@@ -197,11 +198,11 @@ async def test_the_list_is_read_in_pages_and_no_further_than_the_approval(github
     await tracker.create(ticket, receipt(ticket))
     for number in range(230):
         github.add_issue(REPO, f"another {number}", login="signoff-bot")
-    assert await tracker.find(ticket, receipt(ticket))
+    assert await accepted(tracker, ticket, receipt(ticket))
     assert github.count("GET", "/issues$") == 3
     late = receipt(ticket).model_copy(update={"approved_at": datetime.now(UTC) + timedelta(days=2)})
     github.requests.clear()
-    assert await tracker.find(ticket, late) is None
+    assert await accepted(tracker, ticket, late) is None
     assert github.count("GET", "/issues$") == 1
 
 
@@ -262,7 +263,7 @@ async def test_without_the_right_to_push_nothing_is_dropped(github: GitHub) -> N
     ticket = sealed(project=await tracker.describe(REPO))
     await tracker.create(ticket, receipt(ticket))
     assert "Labels: bug, Login page" in (github.issues[0].body or "")
-    copy = await tracker.find(ticket, receipt(ticket))
+    copy = await accepted(tracker, ticket, receipt(ticket))
     assert copy
     assert not copy.changed
 
@@ -279,7 +280,7 @@ async def test_an_app_files_finds_and_renews_its_token(github: GitHub, tmp_path:
     tracker = connected(**environ)
     ticket = sealed(project=await tracker.describe(REPO))
     await tracker.create(ticket, receipt(ticket))
-    assert await tracker.find(ticket, receipt(ticket))
+    assert await accepted(tracker, ticket, receipt(ticket))
     assert github.count("POST", "access_tokens") == 1
     other = connected(GITHUB_TOKEN=github.token, GITHUB_API_URL=github.url)
     assert not (await other.read("1", ticket, receipt(ticket))).ours
@@ -287,7 +288,7 @@ async def test_an_app_files_finds_and_renews_its_token(github: GitHub, tmp_path:
     github.edit(REPO, by_another.number, labels=["bug", "Login page"], assignees=["ann"])
     copied = await tracker.read(str(by_another.number), ticket, receipt(ticket))
     assert (copied.ours, copied.changed) == (False, [])
-    found = await tracker.find(ticket, receipt(ticket))
+    found = await accepted(tracker, ticket, receipt(ticket))
     assert found
     assert found.ticket.key == f"{REPO}#1"
     monkeypatch.setattr("skills.trackers.github.RENEWED", 0.0)
@@ -317,7 +318,7 @@ async def test_nobody_knows_what_became_of_a_post_without_a_good_answer(github: 
         with pytest.raises(Unsure):
             await tracker.create(ticket, receipt(ticket))
         assert proxy.count("POST") == 1
-        assert bool(await tracker.find(ticket, receipt(ticket))) == (fault != "html_403")
+        assert bool(await accepted(tracker, ticket, receipt(ticket))) == (fault != "html_403")
 
 
 async def test_a_pause_is_kept(github: GitHub, tracker: GitHubTracker) -> None:

@@ -14,6 +14,7 @@ from agent.sealing import Destination, SealedTicket, seal
 from agent.trackers import Later, Missing, Refused, Unsure
 from skills.trackers.gitlab import BODY_LIMIT, RENDERER, ROOM, GitLabTracker, connect, explain
 from skills.trackers.markdown import BREAK, mark
+from tests.trackers.finding import accepted
 from tests.trackers_sim.gitlab import GitLab, running_gitlab
 from tests.trackers_sim.proxy import fault_proxy
 
@@ -124,7 +125,7 @@ async def test_what_was_changed_is_told(
     copy = await tracker.read(f"{PATH}#1", ticket, receipt(ticket))
     assert (copy.ours, [one.field for one in copy.changed], copy.receipt) == (True, changed, stands)
     assert (copy.draft_hash == ticket.draft_hash) == (not changed)
-    assert bool(await tracker.find(ticket, receipt(ticket))) == (not changed)
+    assert bool(await accepted(tracker, ticket, receipt(ticket))) == (not changed)
 
 
 async def test_only_what_is_ours_is_found(gitlab: GitLab, tracker: GitLabTracker) -> None:
@@ -132,15 +133,15 @@ async def test_only_what_is_ours_is_found(gitlab: GitLab, tracker: GitLabTracker
     gitlab.add_token("glpat-mallory", 2)
     ticket = sealed()
     await connected(gitlab.url, "glpat-mallory").create(ticket, receipt(ticket))
-    assert await tracker.find(ticket, receipt(ticket)) is None
+    assert await accepted(tracker, ticket, receipt(ticket)) is None
     assert not (await tracker.read("1", ticket, receipt(ticket))).ours
     await tracker.create(ticket, receipt(ticket))
-    copy = await tracker.find(ticket, receipt(ticket))
+    copy = await accepted(tracker, ticket, receipt(ticket))
     assert copy
     assert copy.ticket.key == f"{PATH}#2"
-    assert await tracker.find(ticket, receipt(ticket, "signoff-12")) is None
+    assert await accepted(tracker, ticket, receipt(ticket, "signoff-12")) is None
     await tracker.create(ticket, receipt(ticket))
-    assert await tracker.find(ticket, receipt(ticket)) is None
+    assert await accepted(tracker, ticket, receipt(ticket)) is None
 
 
 async def test_the_list_is_read_in_pages_and_no_further_than_the_approval(gitlab: GitLab, tracker: GitLabTracker) -> None:
@@ -148,10 +149,10 @@ async def test_the_list_is_read_in_pages_and_no_further_than_the_approval(gitlab
     await tracker.create(ticket, receipt(ticket))
     for number in range(120):
         await tracker.create(ticket, receipt(ticket, f"other-{number}"))
-    assert await tracker.find(ticket, receipt(ticket))
+    assert await accepted(tracker, ticket, receipt(ticket))
     assert gitlab.count("GET", "/issues$") == 2
     late = receipt(ticket).model_copy(update={"approved_at": datetime.now(UTC) + timedelta(days=2)})
-    assert await tracker.find(ticket, late) is None
+    assert await accepted(tracker, ticket, late) is None
 
 
 @pytest.mark.parametrize(
@@ -204,7 +205,7 @@ async def test_nobody_knows_what_became_of_a_post_without_a_good_answer(gitlab: 
         with pytest.raises(Unsure):
             await tracker.create(ticket, receipt(ticket))
         assert proxy.count("POST") == 1
-        assert bool(await tracker.find(ticket, receipt(ticket))) == (fault != "html_403")
+        assert bool(await accepted(tracker, ticket, receipt(ticket))) == (fault != "html_403")
 
 
 async def test_a_pause_is_kept(gitlab: GitLab, tracker: GitLabTracker) -> None:

@@ -21,6 +21,7 @@ from skills.trackers import adf, wiki
 from skills.trackers.body import receipt_blocks
 from skills.trackers.jira import RENDERER, JiraTracker, connect
 from tests.trackers import jira820_server
+from tests.trackers.finding import accepted
 from tests.trackers.jira820_server import Jira820, running_jira820
 from tests.trackers_sim import FaultProxy, Jira, fault_proxy, running_jira
 from tests.trackers_sim.adf import problems
@@ -123,7 +124,7 @@ async def place(request: pytest.FixtureRequest, server: Jira820) -> AsyncIterato
 # Where it is
 
 
-@pytest.mark.parametrize("environ", [{}, {"JIRA_URL": " ", "JIRA_TOKEN": ""}, {"JIRA_EMAIL": "a@b.example"}])
+@pytest.mark.parametrize("environ", [{}, {"JIRA_URL": " ", "JIRA_TOKEN": ""}])
 def test_not_connected(environ: dict[str, str]) -> None:
     assert connect(environ) is None
 
@@ -156,7 +157,7 @@ async def test_how_the_token_is_given(email: str, wanted: str) -> None:
     async with running(Center()) as center:
         tracker = connect({"JIRA_URL": f"{center.url}/jira/", "JIRA_TOKEN": " t0ken ", "JIRA_EMAIL": email})
         assert tracker
-        with pytest.raises(Missing):
+        with pytest.raises(Refused, match="check JIRA_URL"):
             await tracker.link(Ticket(key="OPS-1", url=""), receipt_for(SealedTicket(payload={})))
     assert [each.headers["Authorization"] for each in center.requests] == [wanted]
     assert center.requests[0].path == "/jira/rest/api/2/serverInfo"
@@ -599,7 +600,7 @@ async def test_nobody_can_tell(place: Place, fault: Any) -> None:
     assert place.proxy.count("POST") == 1
     there = place.with_label(receipt.marker)
     assert len(there) == (fault != "html_403")
-    found = await place.tracker.find(sealed, receipt)
+    found = await accepted(place.tracker, sealed, receipt)
     assert [found.ticket.key] == there if found else not there
 
 
@@ -700,9 +701,9 @@ async def test_what_an_answer_means(cloud: Jira, status: int, body: Any, raised:
 async def test_it_is_found_and_reads_as_sealed(place: Place) -> None:
     sealed = place.seal(DRAFT)
     receipt = receipt_for(sealed, f"found {place.project.form}")
-    assert await place.tracker.find(sealed, receipt) is None
+    assert await accepted(place.tracker, sealed, receipt) is None
     ticket = await place.tracker.create(sealed, receipt)
-    found = await place.tracker.find(sealed, receipt)
+    found = await accepted(place.tracker, sealed, receipt)
     assert found
     assert found.ticket == ticket
     assert (found.ours, found.changed, found.receipt) == (True, [], True)
@@ -722,7 +723,7 @@ async def test_what_was_changed_is_told(place: Place, part: str) -> None:
         "priority": ({"id": "1", "name": "Highest"}, ["high"], ["highest"]),
     }[part]
     place.edit(key, **{part: value})
-    assert await place.tracker.find(sealed, receipt) is None
+    assert await accepted(place.tracker, sealed, receipt) is None
     copy = await place.tracker.read(key, sealed, receipt)
     assert (copy.ours, copy.receipt) == (True, True)
     assert [(change.field, change.removed, change.added) for change in copy.changed] == [(part, gone, come)]
@@ -829,7 +830,7 @@ class Filed:
     async def ours(self) -> bool:
         """Whether it is held for ours; it is found exactly if it is, and if nothing changed."""
         copy = await self.tracker.read(self.issue.key, self.sealed, self.receipt)
-        found = await self.tracker.find(self.sealed, self.receipt)
+        found = await accepted(self.tracker, self.sealed, self.receipt)
         assert bool(found) == (copy.ours and not copy.changed)
         return copy.ours
 
@@ -879,7 +880,7 @@ async def test_the_order_of_labels_is_jiras(filed: Filed) -> None:
 async def test_what_is_found_and_has_no_key_is_passed_over(filed: Filed) -> None:
     filed.jira.answer(200, {"issues": [{"key": "../myself", "fields": {}}, {"id": "1"}]}, path="search")
     asked = filed.jira.count("GET", "/issue/")
-    assert await filed.tracker.find(filed.sealed, filed.receipt) is None
+    assert await accepted(filed.tracker, filed.sealed, filed.receipt) is None
     assert filed.jira.count("GET", "/issue/") == asked
 
 
@@ -901,21 +902,21 @@ async def test_it_is_not_ours(filed: Filed, what: str) -> None:
 
 async def test_of_two_that_qualify_none_is_found(filed: Filed) -> None:
     await filed.tracker.create(filed.sealed, filed.receipt)
-    assert await filed.tracker.find(filed.sealed, filed.receipt) is None
+    assert await accepted(filed.tracker, filed.sealed, filed.receipt) is None
 
 
 async def test_somebodys_clone_is_passed_over(filed: Filed) -> None:
     made = filed.jira.add_issue("OPS", "Export fails", kind="Bug")
     made.fields = {**filed.issue.fields, "creator": {"accountId": "ann"}}
     made.properties = dict(filed.issue.properties)
-    found = await filed.tracker.find(filed.sealed, filed.receipt)
+    found = await accepted(filed.tracker, filed.sealed, filed.receipt)
     assert found
     assert found.ticket.key == filed.issue.key
 
 
 async def test_another_approval_of_the_same_content_is_not_it(filed: Filed) -> None:
     other = receipt_for(filed.sealed, "another session")
-    assert await filed.tracker.find(filed.sealed, other) is None
+    assert await accepted(filed.tracker, filed.sealed, other) is None
     assert not (await filed.tracker.read(filed.issue.key, filed.sealed, other)).ours
 
 
@@ -924,7 +925,7 @@ async def test_what_the_index_does_not_have_yet_is_not_found(cloud: Jira) -> Non
     tracker = tracker_of(cloud)
     sealed = sealed_of(DRAFT, await tracker.describe("OPS"))
     ticket = await tracker.create(sealed, receipt_for(sealed))
-    assert await tracker.find(sealed, receipt_for(sealed)) is None
+    assert await accepted(tracker, sealed, receipt_for(sealed)) is None
     assert (await tracker.read(ticket.key, sealed, receipt_for(sealed))).ours
 
 
@@ -935,7 +936,7 @@ async def test_a_type_without_labels_is_known_by_its_property_alone(cloud: Jira)
     receipt = receipt_for(sealed)
     ticket = await tracker.create(sealed, receipt)
     assert cloud.issue(ticket.key).fields["labels"] == []
-    assert await tracker.find(sealed, receipt) is None
+    assert await accepted(tracker, sealed, receipt) is None
     assert cloud.count("GET", "search") == 0
     assert (await tracker.read(ticket.key, sealed, receipt)).ours
     cloud.issue(ticket.key).properties.clear()

@@ -15,6 +15,7 @@ from agent.receipt import Receipt
 from agent.sealing import Destination, SealedTicket, seal
 from agent.trackers import Later, Missing, Refused, Unsure
 from skills.trackers.linear import RENDERER, LinearTracker, client_id, connect, explain
+from tests.trackers.finding import accepted
 from tests.trackers_sim.linear import Linear, Team, running_linear
 from tests.trackers_sim.proxy import fault_proxy
 
@@ -166,7 +167,7 @@ async def test_what_linear_was_seen_to_make_of_markdown_is_no_change(linear: Lin
     text = linear.issues[0].description or ""
     text = text.replace("\n- ", "\n* ").replace("<https://a.b/c>", "[https://a.b/c](<https://a.b/c>)").replace("\\\n", "\n")
     linear.issues[0].description = text.replace("install.rs", "[install.rs](<http://install.rs>)").replace("---", "***")
-    assert await tracker.find(ticket, receipt(ticket))
+    assert await accepted(tracker, ticket, receipt(ticket))
     linear.issues[0].description += "\n\nPS"
     copy = await tracker.read("ENG-1", ticket, receipt(ticket))
     assert (copy.receipt, [(one.field, one.added) for one in copy.changed]) == (True, [("description", ["PS"])])
@@ -193,21 +194,21 @@ async def test_what_was_changed_is_told(
     copy = await tracker.read("ENG-1", ticket, receipt(ticket))
     assert (copy.ours, [one.field for one in copy.changed], copy.receipt) == (True, changed, stands)
     assert (copy.draft_hash == ticket.draft_hash) == (not changed)
-    assert bool(await tracker.find(ticket, receipt(ticket))) == (not changed)
+    assert bool(await accepted(tracker, ticket, receipt(ticket))) == (not changed)
 
 
 async def test_only_what_is_ours_is_found(linear: Linear, tracker: LinearTracker, team: Team) -> None:
     ticket = await sealed(tracker)
-    assert await tracker.find(ticket, receipt(ticket)) is None
+    assert await accepted(tracker, ticket, receipt(ticket)) is None
     await tracker.create(ticket, receipt(ticket))
     more = {"priority": 2, "labels": [team.labels[0]], "creator": linear.viewer}
     copied = linear.add_issue(team, DRAFT.title, linear.issues[0].description, **more)
     other = await tracker.read(copied.identifier, ticket, receipt(ticket))
     assert (other.ours, other.changed) == (False, [])
     linear.issues[0].creator = linear.add_user("mallory")
-    assert await tracker.find(ticket, receipt(ticket)) is None
+    assert await accepted(tracker, ticket, receipt(ticket)) is None
     linear.issues[0].creator = linear.viewer
-    assert await tracker.find(ticket, receipt(ticket))
+    assert await accepted(tracker, ticket, receipt(ticket))
     linear.issues[0].team = linear.teams[1]
     moved = await tracker._copy(linear.issues[0].id, ticket, receipt(ticket))
     assert (moved.ours, [one.field for one in moved.changed]) == (False, ["teamId"])
@@ -256,7 +257,7 @@ async def test_nobody_knows_what_became_of_a_post_without_a_good_answer(linear: 
         with pytest.raises(Unsure):
             await tracker.create(ticket, receipt(ticket))
         assert proxy.count("POST", within="issueCreate") == 1
-        assert bool(await tracker.find(ticket, receipt(ticket))) == (fault != "html_403")
+        assert bool(await accepted(tracker, ticket, receipt(ticket))) == (fault != "html_403")
 
 
 @pytest.mark.parametrize("status", [200, 400])
@@ -268,7 +269,7 @@ async def test_a_second_issue_with_our_id_is_unsure_and_found(linear: Linear, tr
     with pytest.raises(Unsure):
         await tracker.create(ticket, receipt(ticket))
     assert len(linear.issues) == 1
-    assert await tracker.find(ticket, receipt(ticket))
+    assert await accepted(tracker, ticket, receipt(ticket))
 
 
 @pytest.mark.parametrize("body", [{"data": "x"}, {"data": {"issueCreate": []}}, {"errors": [1]}, {"errors": [{}]}, [], "x"])
@@ -290,7 +291,7 @@ async def test_an_error_of_linear_s_own_leaves_a_post_unknown(linear: Linear, tr
         await tracker.create(ticket, receipt(ticket))
     linear.fail("oops", "internal error", "INTERNAL_SERVER_ERROR", status=status)
     with pytest.raises(Later):
-        await tracker.find(ticket, receipt(ticket))
+        await accepted(tracker, ticket, receipt(ticket))
 
 
 async def test_a_pause_is_kept(linear: Linear, tracker: LinearTracker) -> None:

@@ -5,6 +5,7 @@ It changes nothing: it asks Slack who the tokens are, and reads the database wit
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -49,12 +50,17 @@ def _print(checks: list[Check]) -> None:
         for detail in check.details:
             console.print(Text(f"    {detail}", style="dim"), soft_wrap=True)
     wrong = sum(check.status == "wrong" for check in checks)
-    console.print(f"{wrong} of {len(checks)} are wrong; docs/slack.md says more." if wrong else "All is well.")
+    console.print(
+        f"{wrong} of {len(checks)} are wrong; docs/slack.md and docs/trackers.md say more." if wrong else "All is well."
+    )
 
 
 async def examine(clock: Callable[[], float] = time.time) -> list[Check]:
     """Every check, in the order in which things are set up. No text repeats a secret."""
-    checks = [*await slack_checks(clock), settings_check(), *await tracker_checks(), *await stored_checks()]
+    slack = [Check("slack", "skipped", "no variable of Slack's is set, see docs/slack.md")]
+    if any(name.startswith("SLACK_") for name in os.environ):
+        slack = await slack_checks(clock)
+    checks = [*slack, settings_check(), *await tracker_checks(), *await stored_checks()]
     return [_without_secrets(check) for check in checks]
 
 
