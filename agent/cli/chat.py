@@ -10,14 +10,13 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import replace
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg_pool import PoolTimeout
 from sqlalchemy.exc import DBAPIError
 
 from agent import shows
-from agent.catalogue import Catalogue
 from agent.cli import Usage, wiring
 from agent.cli.acts import Quit, Say, parse
 from agent.cli.screen import JsonScreen, RichScreen, Screen
@@ -27,6 +26,9 @@ from agent.protocol import Decision, Reply, Settlement
 from persistence.database import Database
 from persistence.feed import Feed, Shown
 from persistence.store import PostgresStore
+
+if TYPE_CHECKING:
+    from agent.catalogue import Catalogue
 
 POLL = 0.02
 """Seconds between two looks for what a turn led to."""
@@ -213,7 +215,7 @@ def _adapted(one: Shown) -> Shown | None:
     return replace(one, body=shows.say(one.body["text"])) if news else None
 
 
-async def _work(database: Database, catalogue: Catalogue) -> None:
+async def _work(database: Database, catalogue: "Catalogue") -> None:
     """Runs turns in this process. Importing the graph takes seconds, in which events are accepted and kept already."""
     listener = await asyncio.to_thread(wiring.listener)
     shell = await asyncio.to_thread(wiring.shell, database, listener, catalogue)
