@@ -127,6 +127,10 @@ class TicketDraft(BaseModel):
         """Everything that a tracker could be sent: the draft without what is only known about it."""
         return self.model_dump(exclude={"evidence", "skipped", "version"})
 
+    def filled(self) -> dict[str, Any]:
+        """What a card shows beside the title and the type: each field that holds something."""
+        return {name: value for name, value in self.content().items() if value and name not in ("title", "issue_type")}
+
 
 def apply(draft: TicketDraft, operations: Sequence[Operation], sources: Mapping[str, Source]) -> tuple[TicketDraft, list[str]]:
     """The draft after the operations (the same object if nothing changed), and a sentence for each that cannot be applied.

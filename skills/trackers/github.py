@@ -7,11 +7,11 @@ says nothing, so there they are part of the body, as is whatever else an issue h
 An address of an issue stays a link, so that issue notes that it was mentioned; nobody is called by that.
 """
 
-import hashlib
 import re
 import time
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,13 +21,14 @@ import httpx
 from agent.draft import ISSUE_TYPES, TicketDraft
 from agent.projects import Project, ProjectField, TicketType
 from agent.protocol import Question
-from agent.receipt import Piece, Receipt
+from agent.receipt import Receipt
 from agent.sealing import SealedTicket
 from agent.trackers import Copy, Later, Missing, Refused, Ticket, Unsure
-from skills.trackers.body import Paragraph, document, receipt_blocks, text_blocks
+from skills.trackers.body import document
 from skills.trackers.compare import the_one
 from skills.trackers.http import LONGEST_PAUSE, Api, address, pause
-from skills.trackers.markdown import EMOJI, MENTION, Dialect, details, has_commit, judged, last_mark, mark, markdown
+from skills.trackers.markdown import EMOJI, MENTION, Dialect, details, has_commit, judged, last_mark, markdown
+from skills.trackers.numbered import comment_name, comment_text, envelope, has_comment, number_of
 
 DIALECT = Dialect(
     calls=re.compile(rf"{MENTION}|#(?=\d)|(?<![A-Za-z0-9])(?i:GH)-(?=\d)|{EMOJI}"),
@@ -95,9 +96,8 @@ class GitHubRenderer:
             Assignee="" if "assignees" in parts else draft.assignee,
         )
         body = markdown(document(draft, more), DIALECT)
-        fields = {name: value for name, value in draft.content().items() if value and name not in ("title", "issue_type")}
         request = {"title": draft.title, "body": body, **parts}
-        return {"type": draft.issue_type, "title": draft.title, "body": body, "fields": fields, "request": request}
+        return {"type": draft.issue_type, "title": draft.title, "body": body, "fields": draft.filled(), "request": request}
 
 
 RENDERER = GitHubRenderer()
@@ -170,7 +170,7 @@ class GitHubTracker(GitHubRenderer):
     async def create(self, sealed: SealedTicket, receipt: Receipt) -> Ticket:
         """One POST of what was sealed, with the receipt and the marker at the end of the body."""
         request = sealed.payload["request"]
-        body = f"{request['body']}\n\n{_envelope(receipt)}"
+        body = f"{request['body']}\n\n{envelope(receipt, DIALECT)}"
         headers = await self._key.headers(self._api)
         made = await self._api.create(f"/repos/{sealed.payload['project']}/issues", {**request, "body": body}, headers)
         if not isinstance(number := made.get("number"), int):
@@ -219,17 +219,9 @@ class GitHubTracker(GitHubRenderer):
     async def comment(self, comment_id: str, key: str, author: str, text: str) -> None:
         """A comment that ends with who wrote it, and with its id, which nobody sees and which tells whether it is there."""
         project, _, number = key.partition("#")
-        path, name = f"/repos/{project}/issues/{number}/comments", hashlib.sha256(comment_id.encode()).hexdigest()[:32]
-        page: list[Mapping[str, Any]] = [{}] * 100
-        at = 1
-        while len(page) == 100:
-            page = await self._list(path, at)
-            if any(last_mark(each.get("body") or "") == name for each in page):
-                return
-            at += 1
-        blocks = [*text_blocks(text), Paragraph([[Piece("text", f"{author} via Signoff")]])]
-        body = f"{markdown(blocks, DIALECT)}\n\n{mark(name)}"
-        await self._api.ask(path, {"body": body}, await self._key.headers(self._api))
+        path, name = f"/repos/{project}/issues/{number}/comments", comment_name(comment_id)
+        if not await has_comment(name, partial(self._list, path)):
+            await self._api.ask(path, {"body": comment_text(name, author, text, DIALECT)}, await self._key.headers(self._api))
 
     def _copy(self, issue: Mapping[str, Any], account: str, sealed: SealedTicket, receipt: Receipt) -> Copy:
         body, title = issue.get("body") or "", str(issue.get("title") or "")
@@ -239,7 +231,7 @@ class GitHubTracker(GitHubRenderer):
             "labels": [one["name"] if isinstance(one, dict) else one for one in issue.get("labels") or []],
             "assignees": [one["login"] for one in issue.get("assignees") or []],
         }
-        payload, changed, stands = judged(sealed, there, "body", _envelope(receipt))
+        payload, changed, stands = judged(sealed, there, "body", envelope(receipt, DIALECT))
         return Copy(
             ticket=self._ticket(sealed.payload["project"], int(issue["number"]), title),
             ours=last_mark(body) == receipt.marker and self._is_ours(issue, account),
@@ -279,15 +271,8 @@ class GitHubTracker(GitHubRenderer):
         return Ticket(key=f"{project}#{number}", url=f"{self._site}/{project}/issues/{number}", title=title)
 
     def _number(self, given: str, project: str) -> int:
-        text = given.strip()
-        if "://" in text:
-            if not (found := re.fullmatch(rf"{re.escape(self._site)}/([^/]+/[^/]+)/issues/(\d+)/?(?:[?#].*)?", text)):
-                raise Refused(f"{text} is no address of an issue there; one is like {self._site}/{project}/issues/12.")
-        elif not (found := re.fullmatch(r"(?:([^\s#]+)?#)?(\d{1,18})", text)):
-            raise Refused(f"{text[:80]!r} is no issue of GitHub: one is like #12, or {project}#12.")
-        if found[1] and found[1].casefold() != project.casefold():
-            raise Refused(f"{found[1]}#{found[2]} is not in {project}, where this ticket goes.")
-        return int(found[2])
+        addresses = rf"{re.escape(self._site)}/([^/]+/[^/]+)/issues/(\d+)"
+        return number_of(given, project, "GitHub", addresses, f"{self._site}/{project}/issues/12")
 
 
 def connect(environ: Mapping[str, str]) -> GitHubTracker | None:
@@ -368,10 +353,6 @@ def _wanted(headers: httpx.Headers, after: float | None) -> float:
     if after is None and headers.get("x-ratelimit-remaining") == "0" and reset.isdecimal():
         after = min(max(int(reset) - time.time(), 1.0), LONGEST_PAUSE)
     return LEAST_PAUSE if after is None else after
-
-
-def _envelope(receipt: Receipt) -> str:
-    return f"{markdown(receipt_blocks(receipt), DIALECT)}\n\n{mark(receipt.marker)}"
 
 
 def _site(api: str) -> str:

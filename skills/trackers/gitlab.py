@@ -4,10 +4,10 @@ An issue carries its marker in a comment of HTML at its end, and is looked for i
 titles too, so a title has breaks where one would.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -16,13 +16,14 @@ import httpx
 from agent.draft import TITLE_LIMIT, TicketDraft
 from agent.projects import Project, ProjectField, TicketType
 from agent.protocol import Question
-from agent.receipt import Piece, Receipt
+from agent.receipt import Receipt
 from agent.sealing import SealedTicket
 from agent.trackers import Copy, Later, Missing, Refused, Ticket, Unsure
-from skills.trackers.body import Paragraph, document, receipt_blocks, text_blocks
+from skills.trackers.body import document
 from skills.trackers.compare import the_one
 from skills.trackers.http import Api, address
-from skills.trackers.markdown import EMOJI, MENTION, Dialect, broken, details, has_commit, judged, last_mark, mark, markdown
+from skills.trackers.markdown import EMOJI, MENTION, Dialect, broken, details, has_commit, judged, last_mark, markdown
+from skills.trackers.numbered import comment_name, comment_text, envelope, has_comment, number_of
 
 DIALECT = Dialect(
     calls=re.compile(
@@ -83,10 +84,9 @@ class GitLabRenderer:
             Assignee=draft.assignee,
         )
         body = markdown(document(draft, more), DIALECT)
-        fields = {name: value for name, value in draft.content().items() if value and name not in ("title", "issue_type")}
         request = {"title": broken(draft.title, DIALECT), "description": body}
         request |= {"labels": ",".join(dict.fromkeys(labels))} if labels else {}
-        return {"type": draft.issue_type, "title": draft.title, "body": body, "fields": fields, "request": request}
+        return {"type": draft.issue_type, "title": draft.title, "body": body, "fields": draft.filled(), "request": request}
 
 
 RENDERER = GitLabRenderer()
@@ -123,7 +123,7 @@ class GitLabTracker(GitLabRenderer):
     async def create(self, sealed: SealedTicket, receipt: Receipt) -> Ticket:
         """One POST of what was sealed, with the receipt and the marker at the end of the description."""
         project, request = sealed.payload["project"], sealed.payload["request"]
-        description = f"{request['description']}\n\n{_envelope(receipt)}"
+        description = f"{request['description']}\n\n{envelope(receipt, DIALECT)}"
         made = await self._api.create(f"{_path(project)}/issues", {**request, "description": description})
         if not isinstance(number := made.get("iid"), int):
             raise Unsure("GitLab took the issue, and did not say which it is.")
@@ -170,23 +170,16 @@ class GitLabTracker(GitLabRenderer):
     async def comment(self, comment_id: str, key: str, author: str, text: str) -> None:
         """A comment that ends with who wrote it, and with its id, which nobody sees and which tells whether it is there."""
         project, _, number = key.partition("#")
-        path, name = f"{_path(project)}/issues/{number}/notes", hashlib.sha256(comment_id.encode()).hexdigest()[:32]
-        page: list[Mapping[str, Any]] = [{}] * 100
-        at = 1
-        while len(page) == 100:
-            page = await self._list(path, at)
-            if any(last_mark(each.get("body") or "") == name for each in page):
-                return
-            at += 1
-        blocks = [*text_blocks(text), Paragraph([[Piece("text", f"{author} via Signoff")]])]
-        await self._api.ask(path, {"body": f"{markdown(blocks, DIALECT)}\n\n{mark(name)}"})
+        path, name = f"{_path(project)}/issues/{number}/notes", comment_name(comment_id)
+        if not await has_comment(name, partial(self._list, path)):
+            await self._api.ask(path, {"body": comment_text(name, author, text, DIALECT)})
 
     async def _copy(self, issue: Mapping[str, Any], sealed: SealedTicket, receipt: Receipt) -> Copy:
         request, body, title = sealed.payload["request"], issue.get("description") or "", str(issue.get("title") or "")
         labels = [str(one) for one in issue.get("labels") or []]
         same = sorted(labels) == sorted(request.get("labels", "").split(","))
         there = {"title": title, "description": body, "labels": request.get("labels") if same else ",".join(labels)}
-        payload, changed, stands = judged(sealed, there, "description", _envelope(receipt))
+        payload, changed, stands = judged(sealed, there, "description", envelope(receipt, DIALECT))
         return Copy(
             ticket=self._ticket(sealed.payload["project"], int(issue["iid"]), title),
             ours=last_mark(body) == receipt.marker and (issue.get("author") or {}).get("id") == await self._me(),
@@ -213,16 +206,8 @@ class GitLabTracker(GitLabRenderer):
         return Ticket(key=f"{project}#{number}", url=f"{self._site}/{project}/-/issues/{number}", title=title)
 
     def _number(self, given: str, project: str) -> int:
-        text = given.strip()
-        if "://" in text:
-            path = r"(.+?)/-/(?:issues|work_items)/(\d+)/?(?:[?#].*)?"
-            if not (found := re.fullmatch(re.escape(self._site) + "/" + path, text)):
-                raise Refused(f"{text} is no address of an issue there; one is like {self._site}/{project}/-/issues/12.")
-        elif not (found := re.fullmatch(r"(?:([^\s#]+)?#)?(\d{1,18})", text)):
-            raise Refused(f"{text[:80]!r} is no issue of GitLab: one is like #12, or {project}#12.")
-        if found[1] and found[1].casefold() != project.casefold():
-            raise Refused(f"{found[1]}#{found[2]} is not in {project}, where this ticket goes.")
-        return int(found[2])
+        addresses = rf"{re.escape(self._site)}/(.+?)/-/(?:issues|work_items)/(\d+)"
+        return number_of(given, project, "GitLab", addresses, f"{self._site}/{project}/-/issues/12")
 
 
 def connect(environ: Mapping[str, str]) -> GitLabTracker | None:
@@ -268,7 +253,3 @@ def explain(response: httpx.Response, said: Any) -> Refused | Later | None:
 
 def _path(project: str) -> str:
     return f"/projects/{quote(project, safe='')}"
-
-
-def _envelope(receipt: Receipt) -> str:
-    return f"{markdown(receipt_blocks(receipt), DIALECT)}\n\n{mark(receipt.marker)}"

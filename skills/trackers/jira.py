@@ -66,8 +66,13 @@ class JiraRenderer:
         form = filled(draft, project, kind)
         body = form.body(draft)
         request = {"project": {"key": project.key}, "issuetype": {"id": kind.id}, "summary": draft.title, "description": body}
-        fields = {name: value for name, value in draft.content().items() if value and name not in ("title", "issue_type")}
-        return {"type": kind.name, "title": draft.title, "body": body, "fields": fields, "request": request | form.parts}
+        return {
+            "type": kind.name,
+            "title": draft.title,
+            "body": body,
+            "fields": draft.filled(),
+            "request": request | form.parts,
+        }
 
 
 RENDERER = JiraRenderer()

@@ -133,9 +133,8 @@ class LinearRenderer:
             Assignee=draft.assignee,
         )
         body = markdown(document(draft, more), DIALECT)
-        fields = {name: value for name, value in draft.content().items() if value and name not in ("title", "issue_type")}
         request = {"teamId": team.id, "title": draft.title, "description": body, **parts}
-        return {"type": draft.issue_type, "title": draft.title, "body": body, "fields": fields, "request": request}
+        return {"type": draft.issue_type, "title": draft.title, "body": body, "fields": draft.filled(), "request": request}
 
 
 RENDERER = LinearRenderer()

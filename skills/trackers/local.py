@@ -69,8 +69,7 @@ class LocalRenderer:
 
     def render(self, draft: TicketDraft, project: Project) -> Mapping[str, Any]:
         """Title, type, Markdown body, and every field that holds something; all of it is what is stored."""
-        fields = {name: value for name, value in draft.content().items() if value and name not in ("title", "issue_type")}
-        return {"type": draft.issue_type, "title": draft.title, "body": render_markdown(draft), "fields": fields}
+        return {"type": draft.issue_type, "title": draft.title, "body": render_markdown(draft), "fields": draft.filled()}
 
 
 class LocalTracker(LocalRenderer):
