@@ -1,4 +1,4 @@
-"""What people see in Slack: cards, questions and notes as Block Kit.
+"""The card in Slack, as Block Kit.
 
 A card that is too long for one message becomes several, and its buttons stand under the last alone.
 """
@@ -14,7 +14,6 @@ from agent.secrets import secrets_in
 from agent.surfaces import CardView
 from slack_adapter.inbound import ATTEMPT, button_value
 from slack_adapter.pieces import (
-    BLOCK_CHARACTERS,
     FALLBACK,
     Block,
     bullets,
@@ -23,7 +22,6 @@ from slack_adapter.pieces import (
     heading,
     line,
     paragraphs,
-    pieces,
     plain,
     rich,
     section,
@@ -62,9 +60,6 @@ def label(field: str) -> str:
 def project_of(card: CardView) -> str:
     """The project a card's ticket goes to."""
     return str(card.sealed["project"])
-
-
-# --- The card ----------------------------------------------------------------------------------------------------------
 
 
 def build_draft_preview_blocks_with_hash(
@@ -206,14 +201,14 @@ def _open(card: CardView, private: bool, approvers: Sequence[str]) -> Iterator[B
         yield context(f":grey_question: *Left open:* {', '.join(label(field) for field in card.unanswered)}")
     found = secrets_in(card.sealed)
     if found:
-        yield section(f":warning: *This looks like it holds {_listed(found)}.* Whoever can read the project could read it.")
+        yield section(f":warning: *This looks like it holds {listed(found)}.* Whoever can read the project could read it.")
     if private:
         yield context(
             f":lock: This conversation is private; the ticket can be read by whoever can read *{escape(project_of(card))}*."
         )
     yield from _evidence(card)
     if approvers:
-        yield context(f":bell: *Waits for* {_listed(approvers, 'or')}")
+        yield context(f":bell: *Waits for* {listed(approvers, 'or')}")
     yield _stamp(card)
     yield context(f"_Filed with {FORM}._")
     value = button_value(card.session_id, card.draft_hash)
@@ -222,7 +217,7 @@ def _open(card: CardView, private: bool, approvers: Sequence[str]) -> Iterator[B
     if found:
         approve["confirm"] = _confirm(
             "Is there a secret in it?",
-            f"It looks like this ticket holds {_listed(found)}. Create it all the same?",
+            f"It looks like this ticket holds {listed(found)}. Create it all the same?",
             "Create it",
             "Go back",
         )
@@ -268,6 +263,23 @@ def after_filing(card: CardView) -> Block:
     if card.url.startswith(("http://", "https://")):
         elements.insert(0, button(f"Open {card.key}", "open_ticket", card.session_id, url=card.url))
     return {"type": "actions", "block_id": f"filed-{card.preview_id}", "elements": elements}
+
+
+def settling_row(session_id: str, draft_hash: str, attempt: int, *, unknown: bool) -> Block:
+    """The buttons under what is not settled: `unknown`, or surely not filed."""
+    value = button_value(session_id, draft_hash)
+    again = button("File again", "file_again", value, accessibility_label="File this ticket again, as it was approved")
+    leave = button("Leave it", "leave_filing", value, accessibility_label="Leave it, and go on")
+    if unknown:
+        text = "Did you look in the tracker? If it is there already, it would be there twice. It may take minutes to be found."
+        again["confirm"] = _confirm("File it again?", text, "File again", "Go back")
+        leave["confirm"] = _confirm("Leave it as it is?", "Nobody is asked again whether it was filed.", "Leave it", "Go back")
+        there = button("It is there", "filing_there", value, accessibility_label="It is there: give its key")
+        elements = [there, again, leave]
+    else:
+        leave["confirm"] = _confirm("Leave it?", "It is not filed, and its approval is withdrawn.", "Leave it", "Go back")
+        elements = [again, leave]
+    return {"type": "actions", "block_id": f"{ATTEMPT}{attempt}", "elements": elements}
 
 
 def ticket(key: str, url: str) -> str:
@@ -336,7 +348,8 @@ def evidence_blocks(evidence: Sequence[Evidence]) -> list[Block]:
     return shown or [section("Nothing in this draft rests on a message.")]
 
 
-def _listed(names: Sequence[str], word: str = "and") -> str:
+def listed(names: Sequence[str], word: str = "and") -> str:
+    """Names in a sentence."""
     return f" {word} ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
@@ -351,62 +364,3 @@ def _characters(value: Any) -> int:
         return 0
     own = sum(len(value[name]) for name in ("text", "value", "url", "alt_text") if isinstance(value.get(name), str))
     return own + sum(map(_characters, value.values()))
-
-
-# --- Other messages ----------------------------------------------------------------------------------------------------
-
-
-def question_blocks(session_id: str, questions: Sequence[Mapping[str, Any]]) -> list[Block]:
-    """Questions, with a button that opens the form."""
-    asked = "\n".join(escape(question["text"]) for question in questions)
-    form = button("Fill in the rest", "fill_in", session_id)
-    return [section(asked), {"type": "actions", "block_id": "question", "elements": [form]}]
-
-
-def filed(body: Mapping[str, Any]) -> tuple[str, list[Block]]:
-    """The news that a ticket is there."""
-    text = f":white_check_mark: Filed as *{ticket(body['key'], body['url'])}*."
-    return text, [section(text)]
-
-
-def unsettled(session_id: str, body: Mapping[str, Any]) -> tuple[str, list[Block]]:
-    """For who approved it, and whoever may settle it: what is not settled about a filing, and the buttons that do."""
-    who = f"<@{body['by']}> " if is_id(body["by"]) else ""
-    text = f":warning: {who}*{escape(cut(body['title'], 200))}*: {escape(body['text'])}"
-    row = settling_row(session_id, body["draft_hash"], body["attempt"], unknown=body["status"] == "unknown")
-    return text, [*(section(piece) for piece in pieces(text)), row]
-
-
-def settling_row(session_id: str, draft_hash: str, attempt: int, *, unknown: bool) -> Block:
-    """The buttons under what is not settled: `unknown`, or surely not filed."""
-    value = button_value(session_id, draft_hash)
-    again = button("File again", "file_again", value, accessibility_label="File this ticket again, as it was approved")
-    leave = button("Leave it", "leave_filing", value, accessibility_label="Leave it, and go on")
-    if unknown:
-        text = "Did you look in the tracker? If it is there already, it would be there twice. It may take minutes to be found."
-        again["confirm"] = _confirm("File it again?", text, "File again", "Go back")
-        leave["confirm"] = _confirm("Leave it as it is?", "Nobody is asked again whether it was filed.", "Leave it", "Go back")
-        there = button("It is there", "filing_there", value, accessibility_label="It is there: give its key")
-        elements = [there, again, leave]
-    else:
-        leave["confirm"] = _confirm("Leave it?", "It is not filed, and its approval is withdrawn.", "Leave it", "Go back")
-        elements = [again, leave]
-    return {"type": "actions", "block_id": f"{ATTEMPT}{attempt}", "elements": elements}
-
-
-def contested(session_id: str, body: Mapping[str, Any]) -> tuple[str, list[Block]]:
-    """For who was a moment too late with a form: what was not taken, and a way back to what was typed."""
-    names = _listed([label(field) for field in body["fields"]])
-    text = f"Somebody else changed {escape(names)} just before you, so nothing was overwritten. What you entered is kept."
-    row = {"type": "actions", "block_id": body["event_id"], "elements": [button("Open the form again", "reopen", session_id)]}
-    return text, [section(text), row]
-
-
-def answer_blocks(text: str, since: Sequence[FieldChange], where: str) -> list[Block]:
-    """What a click came to, what changed since its card, and where the card is that counts."""
-    blocks = [section(cut(text, BLOCK_CHARACTERS))]
-    if since:
-        blocks += changes(since)
-    if where:
-        blocks.append(section(link(where, "Go to the card")))
-    return blocks

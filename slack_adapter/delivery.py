@@ -11,7 +11,7 @@ from slack_sdk.errors import SlackApiError
 from agent.ports import NotYet
 from agent.sealing import SHORT, FieldChange
 from agent.surfaces import CardView, Effect, Outbox
-from slack_adapter import blocks
+from slack_adapter import blocks, notes
 from slack_adapter.cards import Cards
 from slack_adapter.errands import Errands
 from slack_adapter.inbound import thread_of
@@ -102,14 +102,14 @@ class Delivery:
                 await self._ask(talk, effect)
             case "unsettled":
                 await self._cards.refresh_beside(talk, effect)
-                await self._poster.once(talk, effect, *blocks.unsettled(effect.session_id, body))
+                await self._poster.once(talk, effect, *notes.unsettled(effect.session_id, body))
             case "contested":
                 await self._cards.refresh_beside(talk, effect)
-                text, shown = blocks.contested(effect.session_id, body)
+                text, shown = notes.contested(effect.session_id, body)
                 await self._poster.whisper(talk, effect, body["to"], text, shown, in_thread=True)
             case "filed":
                 await self._cards.refresh_beside(talk, effect)
-                await self._poster.once(talk, effect, *blocks.filed(body))
+                await self._poster.once(talk, effect, *notes.filed(body))
         return None
 
     async def _tell_directly(self, effect: Effect, problem: str) -> None:
@@ -132,7 +132,7 @@ class Delivery:
         said, questions = [escape(text) for text in effect.body.get("said", [])], effect.body["questions"]
         asked = "\n".join([*said, *(escape(question["text"]) for question in questions)])
         shown = [section(piece) for text in said for piece in pieces(text)]
-        await self._poster.once(talk, effect, asked, [*shown, *blocks.question_blocks(effect.session_id, questions)])
+        await self._poster.once(talk, effect, asked, [*shown, *notes.question_blocks(effect.session_id, questions)])
 
     async def _answer(self, talk: Talk, effect: Effect) -> None:
         """Tells one person what a click came to that decided nothing."""
@@ -140,7 +140,7 @@ class Delivery:
         text = _told(body, cards)
         since = [FieldChange.model_validate(change) for change in body["diff"] if body["row"] != "forbidden"]
         where = _where(talk, cards) if body["row"] in ("stale", "unknown", "discarded") else ""
-        shown: list[Block] = blocks.answer_blocks(text, since, where)
+        shown: list[Block] = notes.answer_blocks(text, since, where)
         await self._poster.whisper(talk, effect, body["to"], text, shown, in_thread=bool(cards))
 
     async def _clear_status(self, session_id: str) -> None:
