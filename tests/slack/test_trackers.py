@@ -72,7 +72,7 @@ async def test_a_ticket_in_github_carries_its_receipt_and_the_card_links_it(trac
     assert issue.title == "Export fails"
     assert "Approved by bob on " in issue.body
     assert f"/archives/C1OPS/p{thread.replace('.', '')}" in issue.body
-    assert "*Filed as" in ops.said(thread)[-1].text or "Filed as" in words(ops.slack.latest(card).blocks)
+    await ops.until(lambda: "Filed as" in ops.said(thread)[-1].text, "the news")
 
 
 async def test_the_card_says_what_will_be_added(tracked: Tracked, ops: Channel) -> None:

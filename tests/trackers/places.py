@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -41,19 +43,21 @@ class Place:
         return {**self.environ, self.variable: address, "SIGNOFF_DESTINATION": f"{self.tracker}:{self.project}"}
 
 
+def counted(sim: Any, lag: str) -> tuple[Tickets, Callable[[float], None]]:
+    """How many tickets a simulator has, and what sets its lag."""
+
+    async def tickets() -> int:
+        return len(sim.issues)
+
+    return tickets, partial(setattr, sim, lag)
+
+
 @asynccontextmanager
 async def jira_cloud(_: Path) -> AsyncIterator[Place]:
     async with running_jira() as sim:
         sim.add_project("OPS")
         environ = {"JIRA_URL": sim.url, "JIRA_EMAIL": sim.email, "JIRA_TOKEN": sim.token}
-
-        async def tickets() -> int:
-            return len(sim.issues)
-
-        def lag(seconds: float) -> None:
-            sim.index_lag = seconds
-
-        yield Place("jira", "OPS", sim.url, "JIRA_URL", environ, r"/issue$", "", tickets, lag)
+        yield Place("jira", "OPS", sim.url, "JIRA_URL", environ, r"/issue$", "", *counted(sim, "index_lag"))
 
 
 @asynccontextmanager
@@ -80,14 +84,7 @@ async def github(_: Path) -> AsyncIterator[Place]:
     async with running_github() as sim:
         sim.add_repository("acme/web")
         environ = {"GITHUB_TOKEN": sim.token, "GITHUB_API_URL": sim.url}
-
-        async def tickets() -> int:
-            return len(sim.issues)
-
-        def lag(seconds: float) -> None:
-            sim.list_lag = seconds
-
-        yield Place("github", "acme/web", sim.url, "GITHUB_API_URL", environ, r"/issues$", "", tickets, lag)
+        yield Place("github", "acme/web", sim.url, "GITHUB_API_URL", environ, r"/issues$", "", *counted(sim, "list_lag"))
 
 
 @asynccontextmanager
@@ -95,14 +92,7 @@ async def linear(_: Path) -> AsyncIterator[Place]:
     async with running_linear() as sim:
         sim.add_team("ENG")
         environ = {"LINEAR_API_KEY": sim.key, "LINEAR_API_URL": f"{sim.url}/graphql"}
-
-        async def tickets() -> int:
-            return len(sim.issues)
-
-        def lag(seconds: float) -> None:
-            sim.list_lag = seconds
-
-        yield Place("linear", "ENG", sim.url, "LINEAR_API_URL", environ, "", "issueCreate", tickets, lag)
+        yield Place("linear", "ENG", sim.url, "LINEAR_API_URL", environ, "", "issueCreate", *counted(sim, "list_lag"))
 
 
 @asynccontextmanager
@@ -110,14 +100,7 @@ async def gitlab(_: Path) -> AsyncIterator[Place]:
     async with running_gitlab() as sim:
         sim.add_project("acme/web")
         environ = {"GITLAB_TOKEN": sim.token, "GITLAB_URL": sim.url}
-
-        async def tickets() -> int:
-            return len(sim.issues)
-
-        def lag(seconds: float) -> None:
-            sim.list_lag = seconds
-
-        yield Place("gitlab", "acme/web", sim.url, "GITLAB_URL", environ, r"/issues$", "", tickets, lag)
+        yield Place("gitlab", "acme/web", sim.url, "GITLAB_URL", environ, r"/issues$", "", *counted(sim, "list_lag"))
 
 
 PLACES = {
