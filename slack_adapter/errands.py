@@ -59,13 +59,9 @@ class Errands:
         there = Talk(talk.workspace, session_id)
         try:
             await self._comment(session_id, effect.key, ticket, await talk.workspace.name("user", user), text)
-        except Later as error:
-            age = (datetime.now(UTC) - effect.at).total_seconds()
-            if age < PATIENCE:
+        except (Later, Refused) as error:
+            if isinstance(error, Later) and (datetime.now(UTC) - effect.at).total_seconds() < PATIENCE:
                 raise NotYet(error.seconds or min(2.0**effect.attempts, LONGEST_PAUSE)) from error
-            await self._poster.whisper(there, effect, user, f"Your comment is not on {escape(ticket)}: {escape(str(error))}")
-            return
-        except Refused as error:
             await self._poster.whisper(there, effect, user, f"Your comment is not on {escape(ticket)}: {escape(str(error))}")
             return
         said = f"<@{user}> commented on {escape(ticket)}: {escape(cut(text, 500))}"
