@@ -59,7 +59,7 @@ class Turns:
             case FilingOutcome():
                 if _is_old(snapshot, answer):
                     return Turn(outcome="ignored")
-                if not _waits_for(snapshot, answer):
+                if not _waits_for(snapshot, answer.draft_hash):
                     return (
                         Turn(answer.status, shows.outcome(answer, snapshot)) if _is_news(snapshot, answer) else Turn("ignored")
                     )
@@ -131,7 +131,7 @@ class Turns:
         if ticket := settled.ticket:
             resumed = FilingOutcome(status="filed", draft_hash=filing.draft_hash, key=ticket.key, url=ticket.url)
             told = [shows.filed(resumed)]
-        if not _waits_for(snapshot, said, filing.draft_hash):  # the conversation went on: what it left is settled all the same
+        if not _waits_for(snapshot, filing.draft_hash):  # the conversation went on: what it left is settled all the same
             return Turn(outcome=row.then, shows=told, verdict=verdict, settled=settled)
         graph, shown = await self._run(snapshot, resumed)
         return Turn(outcome=row.then, shows=[*told, *shown], verdict=verdict, graph=graph, settled=settled)
@@ -230,9 +230,9 @@ def _fate(answer: Resumed, card: Card, state: State) -> CardStatus:
     return "superseded"
 
 
-def _waits_for(snapshot: Snapshot, answer: FilingOutcome | Settlement, draft_hash: str | None = None) -> bool:
+def _waits_for(snapshot: Snapshot, draft_hash: str | None) -> bool:
     request = from_hitl(snapshot.pending.request) if snapshot.pending else None
-    return isinstance(request, FileRequest) and request.draft_hash == (draft_hash or answer.draft_hash)
+    return isinstance(request, FileRequest) and request.draft_hash == draft_hash
 
 
 def _kept_with(verdict: Verdict, snapshot: Snapshot) -> Verdict:
