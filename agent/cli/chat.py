@@ -1,7 +1,6 @@
 """`signoff chat`: a conversation in the terminal, or a script of one through a pipe."""
 
 import asyncio
-import getpass
 import os
 import secrets
 import sys
@@ -42,7 +41,7 @@ NAME_LIMIT = 100
 def run(*, session: str | None, speaker: str | None, as_json: bool) -> int:
     """Holds the conversation until its input ends or it is left; gives the exit status."""
     name = _name("--session", secrets.token_hex(4) if session is None else session.removeprefix("terminal:"))
-    speaker = _name("--as", _login() if speaker is None else speaker)
+    speaker = _name("--as", wiring.login() if speaker is None else speaker)
     if sys.stdin is None or sys.stdout is None:
         raise Usage("chat needs standard input and output: open both.")
     people = sys.stdin.isatty() and sys.stdout.isatty() and not as_json
@@ -58,13 +57,6 @@ def run(*, session: str | None, speaker: str | None, as_json: bool) -> int:
                 f"The database went away ({reason}). What was acknowledged is kept: continue with --session {name}."
             ) from None
     return 0
-
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id that nobody has named
-        return f"user {os.getuid()}"
 
 
 def _name(option: str, given: str) -> str:

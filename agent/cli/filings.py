@@ -1,7 +1,6 @@
 """`signoff filings` and `signoff verify`: what became of approvals, for an operator."""
 
 import asyncio
-import getpass
 import json
 import secrets
 from typing import Any
@@ -12,7 +11,6 @@ from rich.text import Text
 from sqlalchemy import text
 
 from agent.cli import Usage, wiring
-from agent.draft import clean
 from agent.ports import Event, Filing
 from agent.protocol import Settlement
 from agent.receipt import sentence
@@ -74,14 +72,7 @@ def resolve(given: str, *, key: str | None, again: bool) -> int:
     """Settles a filing by an operator's word; 1 if that was not taken."""
     act: Any = "there" if key else "again" if again else "leave"
     with wiring.database_dsn() as dsn:
-        return asyncio.run(_resolve(dsn, given, Settlement(act=act, key=key or "", by=_operator())))
-
-
-def _operator() -> str:
-    try:
-        return clean(getpass.getuser())[0]
-    except (KeyError, OSError):
-        return "an operator"
+        return asyncio.run(_resolve(dsn, given, Settlement(act=act, key=key or "", by=wiring.login())))
 
 
 async def _resolve(dsn: str, given: str, said: Settlement) -> int:

@@ -1,6 +1,7 @@
 """Wires the ports: which database, which model, which tracker, who may decide."""
 
 import asyncio
+import getpass
 import logging
 import os
 import re
@@ -72,6 +73,14 @@ def read_from_database(read: Callable[["Database"], Awaitable[Read]]) -> Read:
         except (DBAPIError, psycopg.Error) as error:
             reason = first_line(getattr(error, "orig", None) or error)
             raise Usage(f"The database does not answer as it should ({reason}): check it, and try again.") from None
+
+
+def login() -> str:
+    """What whoever runs this is called."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id that nobody has named
+        return f"user {os.getuid()}"
 
 
 def first_line(error: BaseException) -> str:
