@@ -10,12 +10,11 @@ import pytest
 
 from agent.draft import TicketDraft
 from agent.projects import Project, ProjectField, TicketType
-from agent.receipt import Receipt
 from agent.sealing import Destination, SealedTicket, seal
 from agent.trackers import Later, Missing, Refused, Unsure
 from skills.trackers.github import BODY_LIMIT, RENDERER, ROOM, GitHubTracker, connect, explain
 from skills.trackers.markdown import BREAK, mark
-from tests.trackers.finding import accepted
+from tests.trackers.support import accepted, receipt
 from tests.trackers_sim.github import GitHub, running_github
 from tests.trackers_sim.proxy import fault_proxy
 
@@ -55,16 +54,6 @@ def connected(**environ: str) -> GitHubTracker:
 
 def sealed(draft: TicketDraft = DRAFT, project: Project = PROJECT) -> SealedTicket:
     return seal(Destination(tracker="github", project=REPO), RENDERER.render(draft, project))
-
-
-def receipt(ticket: SealedTicket, marker: str = "signoff-1234") -> Receipt:
-    return Receipt(
-        marker=marker,
-        draft_hash=ticket.draft_hash,
-        approved_by="Ann @ann",
-        approved_at=datetime.now(UTC),
-        thread="https://acme.slack.com/archives/C1/p1",
-    )
 
 
 def test_all_of_the_draft_is_in_the_request() -> None:

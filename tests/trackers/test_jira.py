@@ -21,8 +21,8 @@ from skills.trackers import adf, wiki
 from skills.trackers.body import receipt_blocks
 from skills.trackers.jira import RENDERER, JiraTracker, connect
 from tests.trackers import jira820_server
-from tests.trackers.finding import accepted
 from tests.trackers.jira820_server import Jira820, running_jira820
+from tests.trackers.support import accepted
 from tests.trackers_sim import FaultProxy, Jira, fault_proxy, running_jira
 from tests.trackers_sim.adf import problems
 from tests.trackers_sim.base import Sim, running

@@ -3,7 +3,6 @@
 import re
 import uuid
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -11,11 +10,10 @@ import pytest
 
 from agent.draft import TicketDraft
 from agent.projects import Project, ProjectField, TicketType
-from agent.receipt import Receipt
 from agent.sealing import Destination, SealedTicket, seal
 from agent.trackers import Later, Missing, Refused, Unsure
 from skills.trackers.linear import RENDERER, LinearTracker, client_id, connect, explain
-from tests.trackers.finding import accepted
+from tests.trackers.support import accepted, receipt
 from tests.trackers_sim.linear import Linear, Team, running_linear
 from tests.trackers_sim.proxy import fault_proxy
 
@@ -73,16 +71,6 @@ async def sealed(tracker: LinearTracker, draft: TicketDraft = DRAFT) -> SealedTi
     project = await tracker.describe("ENG")
     assert tracker.questions(draft, project) == []
     return seal(Destination(tracker="linear", project="ENG"), tracker.render(draft, project))
-
-
-def receipt(ticket: SealedTicket, marker: str = "signoff-1234") -> Receipt:
-    return Receipt(
-        marker=marker,
-        draft_hash=ticket.draft_hash,
-        approved_by="Ann @ann",
-        approved_at=datetime.now(UTC),
-        thread="https://acme.slack.com/archives/C1/p1",
-    )
 
 
 def test_all_of_the_draft_is_in_the_request() -> None:

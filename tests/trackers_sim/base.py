@@ -215,6 +215,11 @@ class Lag:
         return not self.seconds or time.monotonic() >= self._until[id(thing)]
 
 
+def seconds_of(lag: str) -> Any:
+    """The seconds of one of a simulator's lags, as an attribute of the simulator: what is made from now on is late by them."""
+    return property(lambda sim: getattr(sim, lag).seconds, lambda sim, seconds: setattr(getattr(sim, lag), "seconds", seconds))
+
+
 Kind = TypeVar("Kind", bound=Sim)
 
 

@@ -22,7 +22,7 @@ from aiohttp import web
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.trackers_sim.base import Json, Lag, Refusal, Sim, from_iso, iso, running
+from tests.trackers_sim.base import Json, Lag, Refusal, Sim, from_iso, iso, running, seconds_of
 
 DOCS = "https://docs.github.com/rest"
 MAX_TITLE = 256
@@ -177,23 +177,11 @@ class GitHub(Sim):
         headers = {} if seconds is None else {"retry-after": f"{seconds:g}"}
         self.answer(status, _error(SECONDARY, status), headers, times=times, method=method, path=path)
 
-    @property
-    def list_lag(self) -> float:
-        """After how many seconds an issue shows up in lists."""
-        return self.listed.seconds
+    list_lag = seconds_of("listed")
+    """After how many seconds an issue shows up in lists."""
 
-    @list_lag.setter
-    def list_lag(self, seconds: float) -> None:
-        self.listed.seconds = seconds
-
-    @property
-    def search_lag(self) -> float:
-        """After how many seconds an issue is found."""
-        return self.found.seconds
-
-    @search_lag.setter
-    def search_lag(self, seconds: float) -> None:
-        self.found.seconds = seconds
+    search_lag = seconds_of("found")
+    """After how many seconds an issue is found."""
 
     # HTTP
 

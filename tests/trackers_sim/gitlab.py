@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.trackers_sim.base import Json, Lag, Refusal, Sim, from_iso, iso, read_body, running
+from tests.trackers_sim.base import Json, Lag, Refusal, Sim, from_iso, iso, read_body, running, seconds_of
 
 MAX_TITLE = 255
 MAX_DESCRIPTION = 1_048_576
@@ -92,14 +92,8 @@ class GitLab(Sim):
         headers = {"Retry-After": f"{seconds:g}", "RateLimit-Remaining": "0"}
         self.answer(429, TOO_MANY, headers, times=times, method=method, path=path)
 
-    @property
-    def list_lag(self) -> float:
-        """After how many seconds an issue shows up in lists."""
-        return self.listed.seconds
-
-    @list_lag.setter
-    def list_lag(self, seconds: float) -> None:
-        self.listed.seconds = seconds
+    list_lag = seconds_of("listed")
+    """After how many seconds an issue shows up in lists."""
 
     @property
     def issues(self) -> list[Issue]:

@@ -24,7 +24,7 @@ from typing import Any, Literal
 from aiohttp import web
 
 from tests.trackers_sim import adf
-from tests.trackers_sim.base import Json, Lag, Refusal, Sim, from_iso, iso, read_body, running
+from tests.trackers_sim.base import Json, Lag, Refusal, Sim, from_iso, iso, read_body, running, seconds_of
 
 MAX_SUMMARY = 255
 MAX_TEXT = 32767
@@ -183,14 +183,8 @@ class Jira(Sim):
         """Let the next searches find nothing: what was found once may be gone for a while."""
         self._unseen += times
 
-    @property
-    def index_lag(self) -> float:
-        """After how many seconds an issue is found."""
-        return self.indexed.seconds
-
-    @index_lag.setter
-    def index_lag(self, seconds: float) -> None:
-        self.indexed.seconds = seconds
+    index_lag = seconds_of("indexed")
+    """After how many seconds an issue is found."""
 
     # HTTP
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from aiohttp import web
 
-from tests.trackers_sim.base import Json, Lag, Refusal, Sim, iso, read_body, running
+from tests.trackers_sim.base import Json, Lag, Refusal, Sim, iso, read_body, running, seconds_of
 from tests.trackers_sim.graphql import Field, SyntaxRefused, parse
 
 PRIORITIES = ("No priority", "Urgent", "High", "Medium", "Low")
@@ -232,23 +232,11 @@ class Linear(Sim):
         error = _error(message, kind, code, 400, presentable)
         self.answer(status, {"errors": [error], "data": None}, times=times, within=within)
 
-    @property
-    def list_lag(self) -> float:
-        """After how many seconds `issues` lists an issue."""
-        return self.listed.seconds
+    list_lag = seconds_of("listed")
+    """After how many seconds `issues` lists an issue."""
 
-    @list_lag.setter
-    def list_lag(self, seconds: float) -> None:
-        self.listed.seconds = seconds
-
-    @property
-    def search_lag(self) -> float:
-        """After how many seconds an issue is found."""
-        return self.found.seconds
-
-    @search_lag.setter
-    def search_lag(self, seconds: float) -> None:
-        self.found.seconds = seconds
+    search_lag = seconds_of("found")
+    """After how many seconds an issue is found."""
 
     def operations(self, name: str = "") -> list[Json]:
         """The bodies that came, of those that mention the name."""
