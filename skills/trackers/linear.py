@@ -238,7 +238,7 @@ class LinearTracker(LinearRenderer):
             "parentId": _within(issue, "parent").get("identifier"),
         }
         payload, changed, stands = judged(sealed, there, "description", _envelope(receipt))
-        by_us = _within(issue, "creator").get("id") == _within(said, "viewer").get("id")
+        by_us = _within(issue, "creator").get("id") == _within(said, "viewer").get("id") is not None
         return Copy(
             ticket=_ticket(issue),
             ours=issue.get("id") == client_id(receipt.marker) and team == request["teamId"] and by_us,

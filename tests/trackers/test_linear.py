@@ -376,3 +376,10 @@ async def test_every_request_is_one_that_we_mean(linear: Linear, tracker: Linear
 
 def _without_description(ticket: SealedTicket) -> dict[str, Any]:
     return {name: value for name, value in ticket.payload["request"].items() if name != "description"}
+
+
+async def test_an_issue_that_nobody_says_who_made_is_not_ours(linear: Linear, tracker: LinearTracker) -> None:
+    ticket = await sealed(tracker)
+    issue = {"id": client_id("signoff-1234"), "identifier": "ENG-1", "team": {"id": ticket.payload["request"]["teamId"]}}
+    linear.answer(200, {"data": {"issue": issue, "viewer": None}})
+    assert not (await tracker.read("ENG-1", ticket, receipt(ticket))).ours
