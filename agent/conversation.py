@@ -16,11 +16,13 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import BaseModel, Field, ValidationError
 
+from agent.asking import Unanswered
 from agent.checkpoint import TurnSaver
-from agent.graph import Listener, build
+from agent.graph import build
 from agent.interview import GuidedInterview
 from agent.ports import ApprovalRecord, Card, Event, Filing, FilingFacts, ModelCall, Pending, Settled, Snapshot, Turn, Verdict
-from agent.protocol import Decision, FilingOutcome, Settlement
+from agent.protocol import Decision, FilingOutcome, Found, Settlement, SimilarRequest
+from agent.reading import Listener
 from agent.sealing import Destination, SealedTicket, marker
 from agent.trackers import Renderer, Ticket
 from agent.turn import Turns
@@ -40,6 +42,7 @@ class Head(BaseModel):
     session_id: str = "terminal:replay"
     questions: int = 1
     overhears: bool = False
+    """A model listened; else the guided interview."""
     destination: Destination = Field(default_factory=Destination)
 
 
@@ -48,6 +51,7 @@ class Step(BaseModel):
 
     event: Event
     verdict: Verdict = Field(default_factory=Verdict)
+    found: Found = Field(default_factory=Found)
     calls: list[ModelCall] = Field(default_factory=list)
     shows: list[dict[str, Any]] = Field(default_factory=list)
 
@@ -67,8 +71,10 @@ def dump(conversation: Conversation) -> Iterator[str]:
         line: dict[str, Any] = {"event": event | {"answer": {"type": step.event.answer.type, **event["answer"]}}}
         if step.verdict != Verdict():
             line["verdict"] = step.verdict.model_dump(exclude_defaults=True)
+        if step.found != Found():
+            line["found"] = step.found.model_dump(exclude_defaults=True)
         if step.calls:
-            line["calls"] = [call.model_dump() for call in step.calls]
+            line["calls"] = [call.model_dump(exclude_defaults=True) for call in step.calls]
         yield json.dumps(line)
         for show in step.shows:
             yield json.dumps(show)
@@ -119,13 +125,17 @@ async def run(
     conversation: Conversation, renderers: Mapping[str, Renderer]
 ) -> AsyncIterator[tuple[Step, list[dict[str, Any]]]]:
     """Runs the conversation's events through today's graph; gives each with what it shows."""
-    recorded = _Recorded()
-    listener = Listener(recorded, conversation.head.questions)
-    graph = build(listener, renderers, conversation.head.destination, TurnSaver())
-    turns = Turns(graph, overhears=conversation.head.overhears)
+    recorded, found = _Recorded(), Found()
+
+    async def find(_: SimilarRequest) -> Found:
+        return found
+
+    listener = Listener(recorded, conversation.head.questions, guided=not conversation.head.overhears)
+    graph = build(listener, renderers, conversation.head.destination, TurnSaver(), looks=True)
+    turns = Turns(graph, overhears=conversation.head.overhears, find=find)
     session = _Session()
     for step in conversation.steps:
-        recorded.answers = [AIMessage.model_validate(call.answer) for call in step.calls]
+        recorded.calls, found = [*step.calls], step.found
         snapshot = session.snapshot(step.event, step.verdict.filing)
         turn = await turns.take(snapshot, step.verdict)
         session.commit(snapshot, turn)
@@ -152,9 +162,9 @@ def _first_difference(step: int, recorded: Sequence[dict[str, Any]], today: Sequ
 
 
 class _Recorded(GuidedInterview):
-    """Answers as the model did at this event; without a record the guided interview reads it."""
+    """Answers as the model did at this event, or fails as it did; without a record the guided interview reads it."""
 
-    answers: list[AIMessage] = Field(default_factory=list)
+    calls: list[ModelCall] = Field(default_factory=list)
 
     def _generate(
         self,
@@ -163,9 +173,12 @@ class _Recorded(GuidedInterview):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        if not self.answers:
+        if not self.calls:
             return super()._generate(messages, stop, run_manager, **kwargs)
-        return ChatResult(generations=[ChatGeneration(message=self.answers.pop(0))])
+        call = self.calls.pop(0)
+        if call.error:
+            raise Unanswered(call.error)
+        return ChatResult(generations=[ChatGeneration(message=AIMessage.model_validate(call.answer))])
 
 
 @dataclass

@@ -17,7 +17,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 
-from agent.draft import CUSTOM, LISTS, first_line
+from agent.draft import CUSTOM, LISTS, LONG, first_line
 
 INTRODUCTION = (
     "This is a guided interview: no model is configured, so I read labelled lines such as `Title: ...`, `Problem: ...` or "
@@ -33,14 +33,25 @@ NO_TEXT = "There is nothing behind the label for {field}, so it changed nothing:
 UNPLACED = "I could not place this, and left it out: “{text}”. Put a label before it, such as `Problem:`."
 NO_TITLE = "A ticket needs a title, so that one cannot be skipped."
 
-LONG = ("problem", "proposed_solution")
-"""Texts that may have several lines."""
-
 LABELS = {
     "title": "title",
     "summary": "title",
     "problem": "problem",
     "description": "problem",
+    "steps": "steps",
+    "steps to reproduce": "steps",
+    "expected": "expected",
+    "expected result": "expected",
+    "expected behavior": "expected",
+    "expected behaviour": "expected",
+    "actual": "actual",
+    "actual result": "actual",
+    "actual behavior": "actual",
+    "actual behaviour": "actual",
+    "environment": "environment",
+    "who": "who",
+    "what": "what",
+    "why": "why",
     "proposed solution": "proposed_solution",
     "solution": "proposed_solution",
     "acceptance criteria": "acceptance_criteria",
@@ -83,6 +94,12 @@ _INLINE_BULLET = re.compile(r"(?:^|\s)[-*•–]\s+")
 _APPROVAL = re.compile(r"^(i )?(hereby )?(approve[ds]?|lgtm|ship it|ok(ay)?|yes|go ahead|file it|create it|do it)\b", re.I)
 _GREETING = re.compile(r"(hi|hello|hey|help|start|test|ping|thanks?|thank you|what can you do|who are you)[\s!?.]*", re.I)
 _SKIP = re.compile(r"^[\"'`*]*skip[\"'`*]*[.!]?$", re.IGNORECASE)
+_OPEN = re.compile(
+    r"((sorry,? )?i (really )?(don'?t|do not) know|don'?t know|no idea|dunno|not sure|no clue)(?P<unknown>)"
+    r"|(you (can )?(decide|choose|pick)|up to you|your (call|choice)|whatever you (think|like)|as you like)",
+    re.IGNORECASE,
+)
+"""Answers that leave a question open: people do not know, or leave it to the agent, which invents nothing."""
 
 
 class GuidedInterview(BaseChatModel):
@@ -105,8 +122,8 @@ class GuidedInterview(BaseChatModel):
     ) -> ChatResult:
         request = json.loads(str(messages[-1].content))
         said, operations = listen(request)
-        call = {"name": "update_draft", "args": {"operations": operations}, "id": "interview"}
-        answer = AIMessage("\n".join(said), tool_calls=[call] if operations else [])
+        heard = {"intent": "information", "operations": operations, "reply": "\n".join(said)}
+        answer = AIMessage("", tool_calls=[{"name": "update_draft", "args": heard, "id": "interview"}])
         return ChatResult(generations=[ChatGeneration(message=answer)])
 
     async def _agenerate(
@@ -121,13 +138,13 @@ class GuidedInterview(BaseChatModel):
 
 def listen(request: dict[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
     """What to say to a message, and the operations it comes to."""
-    draft, asked, new = request["draft"], request["asked"], request["new"]
+    draft, asked, [new] = request["draft"], request["asked"], request["new"]
     text: str = new["text"]
     said = [] if any(past["text"].strip() for past in request["earlier"]) else [INTRODUCTION]
     operations: list[dict[str, Any]] = []
 
-    def change(field: str, value: Sequence[str], op: str = "set") -> None:
-        operations.append({"op": op, "field": field, "value": list(value), "message": new["id"]})
+    def change(field: str, value: Sequence[str], op: str = "set", **more: str) -> None:
+        operations.append({"op": op, "field": field, "value": list(value), "message": new["id"], **more})
 
     custom = {name.lower().replace("_", " "): f"{CUSTOM}{name}" for name in request.get("custom", [])}
     sections = list(_sections(text, {**custom, **LABELS}))
@@ -135,6 +152,8 @@ def listen(request: dict[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
     seen: set[str] = set()
     unplaced: list[str] = []
     for op, field, value in sections:
+        if not field and new.get("quoted"):
+            continue  # what is passed on answers nothing
         if field and not value:
             said.append(NO_TEXT.format(field=field))
         elif field in LISTS:
@@ -165,12 +184,14 @@ def listen(request: dict[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
 
 def _answered(field: str, value: str, change: Callable[..., None]) -> list[str]:
     """Takes an answer word for word, or as leave to leave the field open; gives what is to be said to that."""
-    if not _SKIP.match(value):
-        change(field, _items(field, value))
+    if left := _OPEN.fullmatch(value.replace("’", "'").rstrip(" .!")):
+        change(field, [], "answer", how="unknown" if left["unknown"] is not None else "you_decide", quote=value)
+    elif not _SKIP.match(value):
+        change(field, _items(field, value), "answer")
     elif field == "title":
         return [NO_TITLE]
     else:
-        change(field, [], "skip")
+        change(field, [], "answer", how="skip", quote=value)
     return []
 
 

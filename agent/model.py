@@ -1,9 +1,84 @@
-"""Which listener the settings choose. With no model configured it is the guided interview."""
+"""Which model listens, as the environment says; with none it is the guided interview."""
 
-from agent.graph import Listener
-from agent.interview import GuidedInterview
+import importlib.util
+import os
+from collections.abc import Mapping
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import HumanMessage, SystemMessage
+
+from agent.asking import PATIENCE, Unanswered
+from agent.listening import Unusable, heard_in
+from agent.reading import BUDGET, Listener, interview
+
+PROBE = (
+    'Call update_draft with the intent "small_talk" and no operations.',
+    '{"draft": {}, "asked": [], "earlier": [], "new": [{"id": "1", "by": "ann", "text": "Hello"}]}',
+)
+LONGEST = 25.0
+"""Seconds that a model may be given: a turn has room for two answers of this length."""
 
 
-def configured_listener() -> Listener:
-    """The guided interview, which matches an answer to one question at a time, and takes words for what they are labelled."""
-    return Listener(GuidedInterview(), questions=1, overhears=False)
+class BadModel(Exception):
+    """The settings name no model that can be used; the text says what to do."""
+
+
+def configured_listener(environment: Mapping[str, str] = os.environ) -> Listener:
+    """Who listens: the model that SIGNOFF_MODEL names as provider:model, or the guided interview. Raises BadModel."""
+    name = environment.get("SIGNOFF_MODEL", "")
+    if not name:
+        return interview()
+    seconds = _number(environment, "SIGNOFF_MODEL_TIMEOUT", PATIENCE, LONGEST)
+    budget = _number(environment, "SIGNOFF_MODEL_BUDGET", BUDGET, 10**9)
+    model = _model(name, environment.get("SIGNOFF_MODEL_URL", ""), seconds, environment)
+    return Listener(model, patience=seconds, budget=round(budget), name=name)
+
+
+def _model(name: str, url: str, seconds: float, environment: Mapping[str, str]) -> BaseChatModel:
+    provider, colon, model = name.partition(":")
+    if not (provider and colon and model):
+        raise BadModel(f"SIGNOFF_MODEL is {name!r}: write provider:model, such as openai:gpt-5 or anthropic:claude-sonnet-4-5.")
+    if importlib.util.find_spec("langchain") is None:
+        raise BadModel(f"SIGNOFF_MODEL needs a package: install signoff[{provider}], or start it by ./scripts/signoff.")
+    from langchain.chat_models import init_chat_model
+
+    given = {"timeout": seconds, "max_retries": 0}
+    if url:
+        given["base_url"] = url
+        if provider == "openai" and not environment.get("OPENAI_API_KEY"):
+            given["api_key"] = "none"  # a server of one's own rarely wants one, and the client insists
+    try:
+        return init_chat_model(model, model_provider=provider, **given)
+    except ImportError as error:
+        raise BadModel(f"SIGNOFF_MODEL names {provider}, and {_first(error)}") from None
+    except Exception as error:  # a missing key, mostly; each provider says it in a class of its own
+        raise BadModel(f"SIGNOFF_MODEL cannot be used ({_first(error)}): check its name, and the key of {provider}.") from None
+
+
+def _number(environment: Mapping[str, str], name: str, default: float, most: float) -> float:
+    given = environment.get(name, "")
+    try:
+        number = float(given or default)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= most:
+        raise BadModel(f"{name} is {given!r}: give a number over 0 and up to {most:g}, or unset it for {default:g}.")
+    return number
+
+
+def _first(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0][:200].rstrip(":. ")
+
+
+async def probe(listener: Listener) -> str:
+    """What is wrong with the model, found by asking it once; empty if nothing is, or if there is none."""
+    if listener.guided:
+        return ""
+    instructions, talk = PROBE
+    try:
+        heard_in(await listener.asker.ask([SystemMessage(instructions), HumanMessage(talk)]))
+    except Unanswered as error:
+        return f"The model {listener.name} does not answer: {error}."
+    except Unusable as error:
+        return f"The model {listener.name} answers without calling the tool as it was asked to ({error})."
+    return ""

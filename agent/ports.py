@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, Field
 
-from agent.protocol import Decision, FilingOutcome, Reply, Settlement
+from agent.protocol import Decision, FilingOutcome, Found, Reply, Settlement
 from agent.receipt import Receipt
 from agent.trackers import Ticket
 
@@ -84,9 +84,18 @@ class ModelCall(BaseModel):
 
     event_id: str = ""
     ordinal: int = 0
+    model: str = ""
     digest: str = ""
     characters: int = 0
     answer: dict[str, Any] = Field(default_factory=dict)
+    """Empty if there was none."""
+    error: str = ""
+    """Why there was none."""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    milliseconds: int = 0
+    dropped: int = 0
+    """Changes that were thrown away: their quote is in no message."""
 
 
 class Pending(BaseModel):
@@ -147,6 +156,8 @@ class GraphTurn:
     """The card that was open before, and what became of it."""
     decision: ApprovalRecord | None = None
     calls: list[ModelCall] = field(default_factory=list)
+    found: Found | None = None
+    """What was found of tickets that may be the same, if the turn had it looked."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from agent.draft import FIELDS, Attachment, Operation
+from agent.draft import FIELDS, Attachment, Conflict, Unsaid
+from agent.operations import Operation
 from agent.projects import Project
 from agent.sealing import Destination, FieldChange
 
@@ -27,12 +28,37 @@ class Question(BaseModel):
 
     field: str = ""
     text: str
+    about: Literal["", "conflict", "start over", "forget"] = ""
+    """What else than a field is asked about."""
+    options: list[str] = Field(default_factory=list)
+    """The answers to choose from; other words may answer it, too, but for a question of yes or no."""
+    by: list[str] = Field(default_factory=list)
+    """Who says so, option by option."""
+    id: str = ""
+    """By which a button names its question; empty if it has no options."""
+
+
+class Likeness(BaseModel):
+    """A ticket there is that may be the same, and in a phrase why."""
+
+    key: str
+    url: str = ""
+    title: str = ""
+    why: str = ""
 
 
 class AskRequest(BaseModel):
     """`ask_user` waits for a reply to these questions."""
 
     questions: list[Question]
+
+
+class SimilarRequest(BaseModel):
+    """`find_similar` waits for the tickets there are that are like this one."""
+
+    destination: Destination
+    title: str
+    problem: str
 
 
 class PreviewRequest(BaseModel):
@@ -45,6 +71,14 @@ class PreviewRequest(BaseModel):
     diff: list[FieldChange] = Field(default_factory=list)
     unanswered: list[str] = Field(default_factory=list)
     """Fields that were asked for and left open; shown on the card, and not filed."""
+    not_said: list[str] = Field(default_factory=list)
+    """Fields of the type's template that nobody spoke of."""
+    unsaid: list[Unsaid] = Field(default_factory=list)
+    """What a model gave and nobody said."""
+    conflicts: list[Conflict] = Field(default_factory=list)
+    """What people said differently, and nobody decided."""
+    unread: int = 0
+    """Newer messages that were not considered."""
 
 
 class FileRequest(BaseModel):
@@ -55,10 +89,15 @@ class FileRequest(BaseModel):
     approved_by: str
 
 
-Request = AskRequest | PreviewRequest | FileRequest
+Request = AskRequest | SimilarRequest | PreviewRequest | FileRequest
 
 _ACTIONS: dict[str, tuple[type[BaseModel], str, list[str]]] = {
     "ask_user": (AskRequest, "Answer the questions in a sentence or two.", ["respond"]),
+    "find_similar": (
+        SimilarRequest,
+        'Look for tickets that may be the same: {"type": "found", "tickets": [{"key": "OPS-1", "title": "..."}]}; or say none.',
+        ["respond"],
+    ),
     "preview_ticket": (
         PreviewRequest,
         "This exact ticket would be filed. Approve it, reject it, edit its fields, or say what to change.",
@@ -121,7 +160,13 @@ class Reply(BaseModel):
     addressed: bool = True
     """Said to the agent. What people say to each other is heard, and answered only by what it changes."""
     thread: list["Reply"] = Field(default_factory=list)
-    """What was said before, the oldest first, where this is what brought the agent into a running thread."""
+    """What belongs to it, the oldest first: the thread so far, where this is what brought the agent into it; what it quotes."""
+    left_out: int = 0
+    """How many older messages of that thread were too many to read."""
+    quoted: bool = False
+    """Not said here: a message that is passed on, or the text of a file. Its words count, and it asks for nothing."""
+    question: str = ""
+    """The id of the question that it answers by a button."""
     permalink: str = ""
     files: list[Attachment] = Field(default_factory=list)
     setting: Setting | None = None
@@ -140,6 +185,18 @@ class Decision(BaseModel):
     preview_id: str | None = None
     by: str = ""
     reason: str = ""
+    same_as: str = ""
+    """A rejection because there is this ticket, which is linked instead."""
+    event_id: str = ""
+
+
+class Found(BaseModel):
+    """The tickets there are that are like the draft, at most three, the likeliest first."""
+
+    type: Literal["found"] = "found"
+    tickets: list[Likeness] = Field(default_factory=list)
+    problem: str = ""
+    """Why some place could not be looked in."""
     event_id: str = ""
 
 
@@ -189,11 +246,11 @@ class Unreadable(BaseModel):
     event_id: str = ""
 
 
-Answer = Reply | Decision | FilingOutcome | Settlement | Unreadable
+Answer = Reply | Decision | Found | FilingOutcome | Settlement | Unreadable
 
 
 class _Typed(BaseModel):
-    answer: Annotated[Reply | Decision | FilingOutcome | Settlement, Field(discriminator="type")]
+    answer: Annotated[Reply | Decision | Found | FilingOutcome | Settlement, Field(discriminator="type")]
 
 
 _SPELLINGS = {"accept": "approve", "approve": "approve", "reject": "reject", "ignore": "reject"}
@@ -227,7 +284,7 @@ def _read(raw: Any, request: Request) -> Answer:
         return _text(raw, request)
     kind = raw.get("type", "outcome" if "status" in raw else "reply")
     if kind in _SPELLINGS:
-        known = {key: raw[key] for key in ("draft_hash", "preview_id", "by", "event_id") if raw.get(key)}
+        known = {key: raw[key] for key in ("draft_hash", "preview_id", "by", "same_as", "event_id") if raw.get(key)}
         reason = raw.get("reason") or raw.get("message") or ""
         return Decision(type=_SPELLINGS[kind], reason=reason, **known)  # type: ignore[arg-type]
     if kind in _SAYINGS and "text" not in raw and not raw.get("edits") and not raw.get("show"):
@@ -239,7 +296,9 @@ def _read(raw: Any, request: Request) -> Answer:
     return _Typed.model_validate({"answer": {"type": kind, **raw}}).answer
 
 
-def _text(said: str, request: Request) -> Reply | FilingOutcome | Settlement:
+def _text(said: str, request: Request) -> Reply | Found | FilingOutcome | Settlement:
+    if isinstance(request, SimilarRequest) and said.strip(" .!").lower() in ("", "none", "no"):
+        return Found()
     if isinstance(request, FileRequest):  # user interfaces can only answer with text: an outcome in JSON is one
         for known in (FilingOutcome, Settlement):
             with suppress(ValidationError):
@@ -306,6 +365,10 @@ class Situation:
     """The facts `decide` goes by."""
 
     outcome: Literal["none", "filed", "failed", "unknown", "left"] = "none"
+    closed: Literal["", "linked", "forgotten"] = ""
+    """A person ended it without a filing."""
+    wish: Literal["", "start over", "forget"] = ""
+    """What somebody asks for that would lose the draft."""
     approved: bool = False
     """A decision has approved the sealed ticket."""
     to_ask: bool = False
@@ -315,12 +378,17 @@ class Situation:
     rejected_same: bool = False
     """The draft seals to what was rejected last."""
     asked_to_show: bool = False
+    looked: bool = True
+    """It was looked whether there is such a ticket."""
 
 
 DECISIONS = (
     Row("filed", "end", "The ticket exists: the conversation about it is over.", {"outcome": "filed"}),
     Row("left", "end", "Nobody can tell whether it exists, and a person left it so.", {"outcome": "left"}),
+    Row("linked", "end", "Somebody said which ticket it is: that one is linked.", {"closed": "linked"}),
+    Row("forgotten", "end", "Somebody gave it up.", {"closed": "forgotten"}),
     Row("filing", "file_ticket", "It is approved: wait for what becomes of it.", {"approved": True}),
+    Row("sure", "ask_user", "The draft would be lost: ask whether that is meant.", {"wish": ("start over", "forget")}),
     Row("incomplete", "ask_user", "Something is missing: ask.", {"to_ask": True}),
     Row("nothing", "end", "Nobody has said enough for a ticket.", {"previewable": False}),
     Row(
@@ -329,6 +397,7 @@ DECISIONS = (
         "This was rejected: ask what to change.",
         {"rejected_same": True, "asked_to_show": False},
     ),
+    Row("new", "find_similar", "Before it is shown first: look whether there is such a ticket.", {"looked": False}),
     Row("ready", "preview_ticket", "Show exactly what would be filed."),
 )
 
@@ -346,6 +415,8 @@ class Click:
     """The decision on record for the card's session and hash."""
     left: bool = False
     """Nobody could tell whether the ticket of that decision was filed, and a person left it so."""
+    linked: bool = True
+    """If it names the ticket that it is instead: that one was offered, and the conversation is linked there."""
 
 
 JUDGEMENTS = (
@@ -354,6 +425,7 @@ JUDGEMENTS = (
     Row("doubted", "already", "It was approved before, and left in doubt.", {"standing": "approved", "left": True}),
     Row("decided", "already", "Somebody approved this before; the first decision stands.", {"standing": "approved"}),
     Row("approve", "approved", "The card is the current one.", {"card": "open", "act": "approve"}),
+    Row("unlinked", "refused", "The ticket that it is said to be cannot be linked.", {"card": "open", "linked": False}),
     Row("reject", "rejected", "The card is the current one.", {"card": "open", "act": "reject"}),
     Row("discarded", "already", "Somebody rejected this card before.", {"card": ("approved", "rejected")}),
     Row("stale", "stale", "A newer card took this one's place, or it expired."),

@@ -1,14 +1,28 @@
 """What people are shown: the objects that `chat --json` prints, and that every surface renders in its own way."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from agent.ports import Pending, Snapshot, Verdict
-from agent.protocol import AskRequest, Decision, FilingOutcome, PreviewRequest, Reply, Row, Settlement, from_hitl
+from agent.operations import Operation
+from agent.ports import Card, Pending, Snapshot, Verdict
+from agent.protocol import (
+    AskRequest,
+    Decision,
+    FilingOutcome,
+    Found,
+    PreviewRequest,
+    Question,
+    Reply,
+    Row,
+    Settlement,
+    from_hitl,
+)
 from agent.sealing import SHORT, FieldChange, diff
 
 Show = dict[str, Any]
-"""An object with a `kind`: say, question, preview, decision, filed, unsettled, private, contested or marked."""
+"""An object with a `kind`: say, question, similar, preview, decision, confirmed, filed, unsettled, private, contested or
+marked."""
 
 
 UNSETTLED = {
@@ -33,6 +47,22 @@ def contested(edit: Reply, fields: list[str]) -> Show:
     return {"kind": "contested", "to": edit.by, "fields": fields, "event_id": edit.event_id}
 
 
+def confirmed(by: str, edits: Sequence[Operation]) -> Show:
+    """Somebody says what nobody had said."""
+    return {"kind": "confirmed", "by": by, "fields": [edit.field for edit in edits]}
+
+
+def similar(card: Card, found: Found) -> Show:
+    """The tickets there are that may be the same as the one that is shown next."""
+    named = card.model_dump(include={"preview_id", "draft_hash"})
+    return {"kind": "similar", "tickets": [one.model_dump() for one in found.tickets], **named}
+
+
+def _question(question: Question) -> dict[str, Any]:
+    known = question.model_dump()
+    return {name: value for name, value in known.items() if value or name in ("field", "text")}
+
+
 def marked(amendment: Reply) -> Show:
     """Words that the draft rests on are no longer there, or no longer the same."""
     return {"kind": "marked", "message": amendment.about, "how": amendment.amends}
@@ -42,7 +72,7 @@ def waiting(session_id: str, pending: Pending | None, by: str = "", *, again: bo
     """What a session waits for: its questions or its card, whose act led to that card, and whether it was shown before."""
     match from_hitl(pending.request) if pending else None:
         case AskRequest() as request:
-            return [{"kind": "question", "questions": [question.model_dump() for question in request.questions]}]
+            return [{"kind": "question", "questions": [_question(question) for question in request.questions]}]
         case PreviewRequest() as request:
             known = {"again": True} if again else {}
             return [{"kind": "preview", "session_id": session_id, **request.model_dump(mode="json"), "by": by, **known}]
@@ -129,9 +159,12 @@ def decision(row: Row, snapshot: Snapshot, click: Decision, verdict: Verdict) ->
         "decided": f"Already approved by {who}.{filed}",
         "approve": f"Approved by {who}.",
         "reject": f"Rejected by {who}." + (f" Reason: {click.reason}" if click.reason else ""),
+        "unlinked": f"That was not linked: {verdict.why}. {where}",
         "discarded": f"Already rejected by {who}. {where}" if standing else again,
         "stale": f"Nothing was decided: that card is no longer current. {_named(changes)}{where}",
     }
+    if row.name == "reject" and click.same_as:
+        texts["reject"] = f"It is {click.same_as}, says {who}."
     return {
         "kind": "decision",
         "status": row.then,

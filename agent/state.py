@@ -1,7 +1,7 @@
 """The graph's state: the draft, what was last shown and decided, and a bounded window of what was said."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
 from langgraph.graph.message import add_messages
@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from agent.draft import TicketDraft
 from agent.ports import ModelCall
 from agent.projects import Project
-from agent.protocol import FilingOutcome, PreviewRequest, Question, Reply
+from agent.protocol import FilingOutcome, Likeness, PreviewRequest, Question, Reply
 from agent.sealing import Destination
 
 WINDOW = 8
@@ -84,14 +84,35 @@ class State(BaseModel):
     card_open: bool = False
     """The card shown last waits for a decision."""
     rejected_hash: str = ""
+    wish: Literal["", "start over", "forget"] = ""
+    """What somebody asked for that would lose the draft, until it is confirmed."""
+    looked: bool = False
+    """It was looked whether there is such a ticket."""
+    similar: list[Likeness] = Field(default_factory=list)
+    """What was found."""
+    closed: Literal["", "linked", "forgotten"] = ""
+    """How a person ended it without a filing."""
+    linked: Likeness | None = None
+    """The ticket that it is instead."""
     approval: Approval | None = None
     outcome: FilingOutcome | None = None
     refused: list[Refusal] = Field(default_factory=list)
     """What the tracker did not take of a draft that was approved before."""
     parked: list[Reply] = Field(default_factory=list)
     """What people said while the ticket was being filed: the start of the next one."""
+    unread: list[Reply] = Field(default_factory=list)
+    """What people said while the model did not answer, and the guided interview could not read."""
+    pointed: str = ""
+    """The card whose button people were pointed to, who said that they approve without speaking to the agent."""
+    spent: int = 0
+    """Tokens that the model has taken for this conversation."""
     calls: list[ModelCall] = Field(default_factory=list)
     """The model calls of this event."""
+
+    @property
+    def over(self) -> bool:
+        """Whether this ticket has come to its end."""
+        return bool(self.closed) or (self.outcome is not None and self.outcome.status in ("filed", "left"))
 
 
 def to_message(reply: Reply) -> HumanMessage:

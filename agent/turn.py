@@ -3,6 +3,7 @@
 Pure but for the model: it reads a `Snapshot` and returns a `Turn`. The shell runs it on PostgreSQL, replay in memory.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, cast
 
@@ -22,10 +23,12 @@ from agent.protocol import (
     Decision,
     FileRequest,
     FilingOutcome,
+    Found,
     PreviewRequest,
     Reply,
     Settlement,
     Settling,
+    SimilarRequest,
     from_hitl,
     judge,
     settle,
@@ -34,6 +37,9 @@ from agent.sealing import SHORT
 from agent.state import State, to_message
 
 Resumed = Reply | Decision | FilingOutcome | Settlement
+
+Find = Callable[[SimilarRequest], Awaitable[Found]]
+"""Looks for tickets that may be the same; it does not fail, and says what it could not look at."""
 
 BEGUN = "The next ticket is begun here already: mention me, and say what it needs."
 
@@ -46,8 +52,8 @@ STRICT = "__pregel_strict_resume"
 class Turns:
     """Takes turns on one compiled graph, any number at a time."""
 
-    def __init__(self, graph: Graph, *, overhears: bool = True) -> None:
-        self._graph, self._overhears = graph, overhears
+    def __init__(self, graph: Graph, *, overhears: bool = True, find: Find | None = None) -> None:
+        self._graph, self._overhears, self._find = graph, overhears, find or _nothing
         self._saver = cast(TurnSaver, graph.checkpointer)
 
     async def take(self, snapshot: Snapshot, verdict: Verdict) -> Turn:
@@ -73,7 +79,7 @@ class Turns:
             case Reply():
                 if not self.reads(snapshot, answer):
                     return Turn(outcome="overheard")
-                if answer.anew and (snapshot.state.get("outcome") or {}).get("status") not in ("filed", "left"):
+                if answer.anew and not State.model_validate(snapshot.state).over:
                     return Turn(outcome="begun", shows=[shows.private(answer.by, BEGUN)])
                 requester = snapshot.state.get("requester") or answer.by
                 answer.thread = [past for past in answer.thread if reads(past, requester, overhears=self._overhears)]
@@ -98,6 +104,7 @@ class Turns:
                 card=card.status if card else "none",
                 standing=standing.status if standing else "none",
                 left=snapshot.filing is not None and snapshot.filing.status == "left",
+                linked=not click.same_as or verdict.ticket is not None,
             )
         )
         decision = shows.decision(row, snapshot, click, verdict)
@@ -147,13 +154,13 @@ class Turns:
                 waiting = snapshot.pending.interrupt_id if snapshot.pending else None
                 lost: Any = snapshot.state if snapshot.checkpoint is None else {}
                 if waiting and lost:
-                    rebuilt = await self._graph.ainvoke(_at_decide(lost, answer), config, durability="exit", version="v2")
+                    rebuilt, _ = await self._invoked(_at_decide(lost, answer), config)
                     waiting, lost = rebuilt.interrupts[0].id if rebuilt.interrupts else None, {}
                 if waiting:
                     given: Any = Command(resume={waiting: answer.model_dump(mode="json")})
                 else:
                     given = {**lost, "messages": [to_message(answer)] if isinstance(answer, Reply) else []}
-                result = await self._graph.ainvoke(given, config, durability="exit", version="v2")
+                result, found = await self._invoked(given, config)
                 checkpoint = self._saver.stored(thread_id)
         except UnreadableCheckpoint:
             return await self._run(replace(snapshot, checkpoint=None), answer, verdict)
@@ -162,7 +169,23 @@ class Turns:
         if result.interrupts:
             [interrupt] = result.interrupts
             pending = Pending(interrupt_id=interrupt.id, request=interrupt.value)
-        return _after(snapshot, answer, state, pending, checkpoint, verdict)
+        graph, shown = _after(snapshot, answer, state, pending, checkpoint, verdict)
+        if found and found.tickets and graph.new_card:
+            shown.insert(len(shown) - 1, shows.similar(graph.new_card, found))
+        return replace(graph, found=found), shown
+
+    async def _invoked(self, given: Any, config: RunnableConfig) -> tuple[Any, Found | None]:
+        """The graph's result. What it asks to be looked up on the way is looked up at once, and is part of the same turn."""
+        result, found = await self._graph.ainvoke(given, config, durability="exit", version="v2"), None
+        while result.interrupts and isinstance(request := from_hitl(result.interrupts[0].value), SimilarRequest):
+            found = (await self._find(request)).model_copy(update={"event_id": result.value.event_id})
+            answer: Command[Any] = Command(resume={result.interrupts[0].id: found.model_dump(mode="json")})
+            result = await self._graph.ainvoke(answer, config, durability="exit", version="v2")
+        return result, found
+
+
+async def _nothing(_: SimilarRequest) -> Found:
+    return Found()
 
 
 def _after(
@@ -189,6 +212,8 @@ def _after(
         shown = []
     elif state.show or not same:
         shown += shows.waiting(event.session_id, pending, getattr(answer, "by", ""), again=same)
+    if isinstance(answer, Reply) and same and (confirmed := [edit for edit in answer.edits if edit.op == "confirm"]):
+        shown.append(shows.confirmed(answer.by, confirmed))
     if before and not same:
         closed = (before.preview_id, _fate(answer, before, state))
     if isinstance(answer, Reply) and answer.amends and kept.get("draft") != snapshot.state.get("draft"):

@@ -17,10 +17,10 @@ from rich.table import Table
 
 from agent.catalogue import Catalogue
 from agent.checkpoint import TurnSaver
-from agent.graph import Graph, Listener, build
-from agent.interview import GuidedInterview
+from agent.graph import Graph, build
 from agent.ladder import Ladder
 from agent.ports import Event, Snapshot, Turn
+from agent.reading import interview
 from agent.sealing import Destination
 from agent.shell import Shell, TerminalFacts
 from agent.turn import Turns
@@ -50,7 +50,7 @@ def fresh_server() -> Iterator[str]:
 
 def compiled(checkpointer: BaseCheckpointSaver[str] | BaseCheckpointSaver[int]) -> Graph:
     """The graph as `chat` has it without a model: the guided interview, the local tracker."""
-    return build(Listener(GuidedInterview(), 1), renderers(), Destination(), checkpointer)
+    return build(interview(), renderers(), Destination(), checkpointer)
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,11 @@ import httpx
 
 from agent.catalogue import Catalogue
 from agent.checkpoint import TurnSaver
-from agent.graph import Listener, build
-from agent.interview import GuidedInterview
+from agent.graph import build
 from agent.ladder import Ladder
 from agent.ports import Event, Snapshot, Turn
 from agent.protocol import Decision, FilingOutcome, Reply
+from agent.reading import interview
 from agent.sealing import Destination
 from agent.shell import Shell, TerminalFacts
 from agent.trackers import Tracker
@@ -127,7 +127,7 @@ async def measure() -> tuple[list[tuple[float, list[float]]], list[tuple[float, 
             bodies = _recorded(trackers["github"])
             catalogue, destination = Catalogue(trackers), Destination(tracker="github", project="acme/web")
             store = Told(database)
-            turns = Turns(build(Listener(GuidedInterview(), 1), trackers, destination, TurnSaver()))
+            turns = Turns(build(interview(), trackers, destination, TurnSaver()))
             shell = Shell(store, turns, Ladder(PostgresFilings(database), catalogue), TerminalFacts(catalogue, destination))
             ours, theirs = [], []
             async with database.queue.working(shell):

@@ -10,7 +10,7 @@ from langchain_core.tools import tool
 from langgraph.prebuilt import ToolRuntime
 
 from agent.draft import CUSTOM, FIELDS
-from agent.listening import order_in
+from agent.orders import order_in
 from agent.protocol import FileRequest, FilingOutcome, Reply, Settlement
 from agent.state import Refusal, State
 from skills.gate import Gate, answered, wait_for_answer

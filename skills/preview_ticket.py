@@ -6,7 +6,7 @@ from langchain_core.tools import tool
 from langgraph.prebuilt import ToolRuntime
 from pydantic import BaseModel
 
-from agent.draft import TicketDraft
+from agent.draft import Conflict, TicketDraft, Unsaid
 from agent.projects import Project
 from agent.protocol import Click, Decision, PreviewRequest, Reply, judge, matches_card
 from agent.sealing import Destination, FieldChange, seal
@@ -40,10 +40,23 @@ async def preview_ticket(
     diff: list[FieldChange],
     unanswered: list[str],
     runtime: ToolRuntime[None, State],
+    not_said: list[str] | None = None,
+    unsaid: list[Unsaid] | None = None,
+    conflicts: list[Conflict] | None = None,
+    unread: int = 0,
 ) -> Gate:
     """Show the sealed ticket, and wait until somebody approves or rejects it, or says what to change."""
     request = PreviewRequest(
-        preview_id=preview_id, draft_hash=draft_hash, version=version, sealed=sealed, diff=diff, unanswered=unanswered
+        preview_id=preview_id,
+        draft_hash=draft_hash,
+        version=version,
+        sealed=sealed,
+        diff=diff,
+        unanswered=unanswered,
+        not_said=not_said or [],
+        unsaid=unsaid or [],
+        conflicts=conflicts or [],
+        unread=unread,
     )
     answer = wait_for_answer(request)
     match answer:
@@ -51,13 +64,18 @@ async def preview_ticket(
             result = PreviewResult(status="reply", draft_hash=draft_hash, by=answer.by)
         case Decision():
             card: Literal["open", "superseded"] = "open" if matches_card(answer, request) else "superseded"
-            row = judge(Click(act=answer.type, allowed=True, card=card))
+            offered = {one.key: one for one in runtime.state.similar}
+            linked = not answer.same_as or answer.same_as in offered
+            row = judge(Click(act=answer.type, allowed=True, card=card, linked=linked))
             result = PreviewResult(status=row.then, draft_hash=draft_hash, by=answer.by, detail=answer.reason)  # type: ignore[arg-type]
         case _:
             result = PreviewResult(status="unreadable", draft_hash=draft_hash, detail=getattr(answer, "problem", ""))
     if result.status == "approved":
         approval = Approval(preview_id=preview_id, draft_hash=draft_hash, by=result.by)
         return answered(runtime, answer, result, approval=approval)
+    if result.status == "rejected" and isinstance(answer, Decision) and answer.same_as:
+        same = next(one for one in runtime.state.similar if one.key == answer.same_as)
+        return answered(runtime, answer, result, rejected_hash=draft_hash, closed="linked", linked=same)
     if result.status == "rejected":
         return answered(runtime, answer, result, rejected_hash=draft_hash)
     return answered(runtime, answer, result, "" if result.status == "reply" else NOT_THIS_CARD)

@@ -8,7 +8,8 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from agent.draft import CUSTOM, ISSUE_TYPES, LISTS, TITLE_LIMIT, Operation, TicketDraft
+from agent.draft import CUSTOM, ISSUE_TYPES, LISTS, TITLE_LIMIT, TicketDraft
+from agent.operations import Operation
 from slack_adapter.blocks import TYPES, label
 from slack_adapter.pieces import Block, context, plain, section
 from slack_adapter.text import cut, escape

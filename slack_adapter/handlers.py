@@ -10,7 +10,8 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.async_context import AsyncBoltContext
 from slack_sdk.web.async_client import AsyncWebClient
 
-from agent.draft import Evidence, Operation, TicketDraft, apply
+from agent.draft import Evidence, TicketDraft
+from agent.operations import Operation, apply
 from agent.ports import Event
 from agent.protocol import FileRequest, Reply, from_hitl
 from agent.surfaces import Standing

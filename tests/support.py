@@ -8,11 +8,11 @@ from typing import Any
 
 from agent.catalogue import Catalogue
 from agent.checkpoint import TurnSaver
-from agent.graph import Listener, build
-from agent.interview import GuidedInterview
+from agent.graph import build
 from agent.ladder import Ladder
 from agent.ports import Event
 from agent.protocol import Decision, Reply, Settlement
+from agent.reading import interview
 from agent.sealing import Destination
 from agent.shell import Shell, TerminalFacts
 from agent.trackers import Tracker
@@ -33,7 +33,7 @@ def make_shell(database: Database, tracker: Tracker | None = None, project: str 
     """The shell as the command line wires it, over one tracker."""
     tracker = tracker or LocalTracker(PostgresTickets(database.engine))
     catalogue, destination = Catalogue({tracker.name: tracker}), Destination(tracker=tracker.name, project=project)
-    graph = build(Listener(GuidedInterview(), questions=1), {tracker.name: tracker}, destination, TurnSaver())
+    graph = build(interview(), {tracker.name: tracker}, destination, TurnSaver())
     ladder = Ladder(PostgresFilings(database), catalogue)
     return Shell(PostgresStore(database), Turns(graph), ladder, TerminalFacts(catalogue, destination))
 

@@ -1,10 +1,13 @@
 """What a line in the terminal means: a message, an act on a card, or something for the terminal itself."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
-from agent.draft import CUSTOM, FIELDS, LISTS, Operation, clean
+from agent.draft import CUSTOM, FIELDS, LISTS, clean
 from agent.interview import LABELS
+from agent.operations import Operation
 from agent.protocol import Decision, Reply, Settlement
 
 LINE_LIMIT = 1_000_000
@@ -16,6 +19,7 @@ KEY_LIMIT = 300
 HELP = (
     "Type what the ticket is about. /approve [HASH] files the card shown last, or the one with that hash; /reject [reason] "
     "discards it; /edit field=value changes a field (\\n between the items of a list); /show shows the card; /quit ends. "
+    "/confirm N and /drop N are about what a card marks as said by nobody; /same KEY says that it is that ticket. "
     "For a ticket that was not filed, or in doubt: /there KEY names it, /again files it again, /leave leaves it. "
     f"Fields: {', '.join(FIELDS)}, {CUSTOM}NAME."
 )
@@ -29,11 +33,19 @@ class Say:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """What the card shown last marks as said by nobody: it is so, or it is taken out. `numbers`: empty for all of it."""
+
+    op: Literal["confirm", "remove"]
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Quit:
     """The conversation is left; it can be continued."""
 
 
-def parse(line: str, speaker: str) -> Reply | Decision | Settlement | Say | Quit:
+def parse(line: str, speaker: str) -> Reply | Decision | Settlement | Mark | Say | Quit:
     """What a line means. A decision on "the card shown last" still lacks its hash."""
     if len(line) > LINE_LIMIT:
         return Say(f"That line has {len(line):,} characters and was not sent; {LINE_LIMIT:,} can be.")
@@ -54,6 +66,15 @@ def parse(line: str, speaker: str) -> Reply | Decision | Settlement | Say | Quit
             if not rest:
                 return Say("Write /there KEY, such as /there OPS-12: the ticket is read, and taken if it is the one approved.")
             return Settlement(act="there", key=clean(rest)[0][:KEY_LIMIT], by=speaker)
+        case "/same":
+            if not rest:
+                return Say("Write /same KEY, such as /same OPS-12: that ticket is linked, and nothing is filed.")
+            return Decision(type="reject", same_as=clean(rest)[0][:KEY_LIMIT], by=speaker)
+        case "/confirm" | "/drop":
+            if not re.fullmatch(r"all|\d{1,3}([ ,]+\d{1,3})*", rest):
+                return Say(f"Write {act} and the number on the card, such as {act} 1, or {act} all.")
+            numbers = () if rest == "all" else tuple(int(number) for number in re.findall(r"\d+", rest))
+            return Mark("confirm" if act == "/confirm" else "remove", numbers)
         case "/again":
             return Settlement(act="again", by=speaker)
         case "/leave":
@@ -64,7 +85,7 @@ def parse(line: str, speaker: str) -> Reply | Decision | Settlement | Say | Quit
             return Say(HELP)
         case "/quit":
             return Quit()
-    known = "/approve, /reject, /edit, /show, /there, /again, /leave, /help, /quit"
+    known = "/approve, /reject, /edit, /show, /confirm, /drop, /same, /there, /again, /leave, /help, /quit"
     return Say(f"There is no {clean(act)[0][:40]}: use {known}, or a space before text.")
 
 
@@ -83,3 +104,21 @@ def _edit(line: str, rest: str, speaker: str) -> Reply | Say:
         field = LABELS.get(field.lower().replace("_", " "), field.lower().replace(" ", "_"))
     operation = Operation(field=field, value=_values(field, value))
     return Reply(text=line, by=speaker, edits=[operation])
+
+
+def on_marks(mark: Mark, card: Mapping[str, Any] | None, speaker: str) -> Reply | Say:
+    """What an act on a card's marks asks for, by the card that was shown."""
+    unsaid = (card or {}).get("unsaid") or []
+    numbers = mark.numbers or tuple(range(1, len(unsaid) + 1))
+    if not unsaid or any(not 0 < number <= len(unsaid) for number in numbers):
+        return Say(f"The card marks {len(unsaid) or 'nothing'}, so there is no such number: /show shows it again.")
+    edits = [_edit_of(mark.op, unsaid[number - 1]) for number in numbers]
+    word = "confirm" if mark.op == "confirm" else "drop"
+    return Reply(text="\n".join(f"{word} {edit.field}" for edit in edits), by=speaker, edits=edits)
+
+
+def _edit_of(op: Literal["confirm", "remove"], mark: Mapping[str, Any]) -> Operation:
+    field, value = str(mark["field"]), str(mark["value"])
+    if op == "remove" and field not in LISTS:
+        return Operation(op="set", field=field)
+    return Operation(op=op, field=field, value=[value])

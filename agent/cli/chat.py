@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from agent import shows
 from agent.cli import Usage, wiring
-from agent.cli.acts import Quit, Say, parse
+from agent.cli.acts import Mark, Quit, Say, on_marks, parse
 from agent.cli.screen import JsonScreen, RichScreen, Screen
 from agent.draft import clean
 from agent.ports import Event
@@ -97,6 +97,8 @@ class _Chat:
         card = self._card  # what this terminal showed before the line was begun, whatever came up meanwhile
         async for line in lines:
             act = parse(line, self._speaker)
+            if isinstance(act, Mark):
+                act = on_marks(act, card, self._speaker)
             if isinstance(act, Quit):
                 return
             if isinstance(act, Say):

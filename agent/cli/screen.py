@@ -18,7 +18,14 @@ from agent.sealing import SHORT
 
 LABELS = {"title": "Title", "type": "Type", "epic_id": "Epic"}
 BODY_ORDER = (
+    "who",
+    "what",
+    "why",
     "problem",
+    "steps",
+    "expected",
+    "actual",
+    "environment",
     "proposed_solution",
     "acceptance_criteria",
     "constraints",
@@ -74,7 +81,16 @@ def render(show: Mapping[str, Any]) -> RenderableType:
         case "say" | "private":
             return Padding(_inline(show["text"]), (0, 0, 0, 2))
         case "question":
-            return Group(*(Text("? ", style="bold cyan") + _inline(one["text"]) for one in show["questions"]))
+            return Group(*(line for one in show["questions"] for line in _question(one)))
+        case "similar":
+            lines = [
+                Text("  ") + Text(one["key"], style="bold") + Text(f"  {one['title']}  ({one['why']})")
+                for one in show["tickets"]
+            ]
+            told = Text("! There may be such a ticket already: /same KEY if it is one of these.", style="yellow")
+            return Group(told, *lines)
+        case "confirmed":
+            return Text(f"✔ {show['by']} says so: {', '.join(map(_label, show['fields']))}", style="green")
         case "preview":
             return card(show)
         case "decision":
@@ -118,8 +134,7 @@ def card(preview: Mapping[str, Any]) -> RenderableType:
         parts.append(Padding(facts, (0, 0, 1, 0)))
     if preview["diff"]:
         parts += [Text("Changed since the last card", style="bold"), *_changes(preview["diff"]), Text()]
-    if left := preview.get("unanswered"):
-        parts += [Text(f"Left open: {', '.join(map(_label, left))}", style="yellow"), Text()]
+    parts += _marks(preview)
     parts += [Text(f"Filed with {FORM}.", style="dim"), Text()]
     short = preview["draft_hash"][:SHORT]
     parts.append(Text(f"/approve {short}   /reject   /edit field=value   or say what to change", style="cyan"))
@@ -129,6 +144,34 @@ def card(preview: Mapping[str, Any]) -> RenderableType:
         Group(*parts), title=Text(where), subtitle=Text(f"version {preview['version']}{by} · {short}"),
         title_align="left", subtitle_align="right", border_style="cyan", padding=(1, 2),
     )  # fmt: skip
+
+
+def _question(question: Mapping[str, Any]) -> list[Text]:
+    lines = [Text("? ", style="bold cyan") + _inline(question["text"])]
+    by = question.get("by") or []
+    for n, option in enumerate(question.get("options", []), 1):
+        lines.append(
+            Text(f"  {n}. " if by else "  ", style="cyan") + Text(option) + Text(f"  ({by[n - 1]})" if by else "", style="dim")
+        )
+    return lines
+
+
+def _marks(preview: Mapping[str, Any]) -> list[RenderableType]:
+    """What somebody should know before they approve, beside the ticket itself."""
+    lines: list[RenderableType] = []
+    if unsaid := preview.get("unsaid"):
+        lines.append(Text("Nobody said this: /confirm N if it is so, /drop N takes it out", style="yellow"))
+        lines += [Text(f"  {n}. {_label(one['field'])}: {one['value']}", style="yellow") for n, one in enumerate(unsaid, 1)]
+    for one in preview.get("conflicts") or []:
+        sides = " / ".join(f"{side['value']} ({side['author']})" for side in one["sides"])
+        lines.append(Text(f"In conflict: {_label(one['field'])}: {sides}", style="yellow"))
+    if left := preview.get("unanswered"):
+        lines.append(Text(f"Left open: {', '.join(map(_label, left))}", style="yellow"))
+    if unread := preview.get("unread"):
+        lines.append(Text(f"{unread} newer message{'s' * (unread > 1)} not considered", style="yellow"))
+    if open_ones := preview.get("not_said"):
+        lines.append(Text(f"Could be added: {', '.join(map(_label, open_ones))}", style="dim"))
+    return [*lines, Text()] if lines else []
 
 
 def _body(fields: Mapping[str, Any]) -> RenderableType:

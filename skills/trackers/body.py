@@ -12,7 +12,14 @@ from agent.draft import Constraint, TicketDraft
 from agent.receipt import Piece, Receipt, sentence
 
 SECTIONS = (
+    ("who", "Who"),
+    ("what", "What"),
+    ("why", "Why"),
     ("problem", "Problem"),
+    ("steps", "Steps to reproduce"),
+    ("expected", "Expected"),
+    ("actual", "Actual"),
+    ("environment", "Environment"),
     ("proposed_solution", "Proposed solution"),
     ("acceptance_criteria", "Acceptance criteria"),
     ("constraints", "Constraints"),

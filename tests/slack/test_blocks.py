@@ -6,7 +6,8 @@ from unicodedata import normalize
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.draft import Attachment, Constraint, Evidence, Operation, TicketDraft
+from agent.draft import Attachment, Constraint, Evidence, TicketDraft
+from agent.operations import Operation
 from agent.projects import Project
 from agent.sealing import Destination, diff, seal
 from agent.surfaces import CardView

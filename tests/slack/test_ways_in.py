@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.draft import Operation
+from agent.operations import Operation
 from agent.ports import Event
 from agent.protocol import Reply
 from persistence.sessions import PostgresPlaces

@@ -11,9 +11,10 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 
 from agent.catalogue import Catalogue
 from agent.checkpoint import TurnSaver
-from agent.graph import Listener, build
+from agent.graph import build
 from agent.ladder import Ladder
 from agent.protocol import Decision
+from agent.reading import Listener
 from agent.sealing import Destination
 from agent.shell import Shell, TerminalFacts
 from agent.turn import Turns

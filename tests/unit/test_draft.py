@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.draft import FIELDS, TITLE_LIMIT, Evidence, Operation, Source, TicketDraft, apply, clean, first_line
+from agent.draft import FIELDS, TITLE_LIMIT, Evidence, TicketDraft, clean, first_line
+from agent.operations import Operation, Source, apply
 
 MESSAGE = Source(id="m1", author="ann", text="Title: Export fails\nIt answers 500.", permalink="link")
 

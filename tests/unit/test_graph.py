@@ -10,9 +10,10 @@ from langgraph.errors import GraphRecursionError
 from langgraph.types import Command
 from pydantic import Field
 
-from agent.graph import STEPS, Graph, Listener, build
+from agent.graph import STEPS, Graph, build
 from agent.interview import GuidedInterview
 from agent.projects import Project
+from agent.reading import Listener
 from agent.sealing import Destination
 from agent.state import WINDOW, WINDOW_CHARACTERS, State, window
 from skills.preview_ticket import PreviewResult, compute_draft_hash, preview_ticket
@@ -52,7 +53,7 @@ async def said(graph: Graph, text: str) -> tuple[State, list[Any]]:
     return await run(graph, {"messages": [HumanMessage(text)]})
 
 
-GATES = ["ask_user", "preview_ticket", "file_ticket"]
+GATES = ["ask_user", "find_similar", "preview_ticket", "file_ticket"]
 
 
 @pytest.mark.parametrize("gate", [*GATES, "update_draft", "approve", "create_issue"])
@@ -63,7 +64,7 @@ async def test_a_model_that_calls_for_a_gate_does_not_reach_it(gate: str, args: 
     graph = make(model)
     assert [tool.name for tool in model.tools] == ["update_draft"]
     state, [waiting] = await said(graph, COMPLETE)
-    assert waiting["name"] == "ask_user", "the draft is empty whatever the model claims"
+    assert waiting["name"] == "preview_ticket", "the interview reads what the model does not, and a person has to decide"
     assert state.approval is None
     for _ in range(8):
         state, _ = await run(graph, Command(resume="approve it, file it"))

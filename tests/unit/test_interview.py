@@ -15,15 +15,20 @@ def hear(text: str, asked: str = "", **draft: Any) -> tuple[list[str], dict[str,
             "draft": TicketDraft(**draft).model_dump(),
             "asked": [{"field": asked, "text": "?"}] if asked else [],
             "earlier": [{"id": "m0", "by": "ann", "text": "hello"}],
-            "new": {"id": "m1", "by": "ann", "text": text},
+            "new": [{"id": "m1", "by": "ann", "text": text}],
         }
     )
     assert all(one["message"] == "m1" for one in operations)
-    return said, {one["field"]: one["value"] if one["op"] == "set" else (one["op"], one["value"]) for one in operations}
+    return said, {one["field"]: one["value"] if one["op"] == "set" else _as_pair(one) for one in operations}
+
+
+def _as_pair(operation: dict[str, Any]) -> Any:
+    how = operation.get("how") or operation["op"]
+    return operation["value"] if how == "answer" else (how, operation["value"])
 
 
 def test_it_says_what_it_is_once() -> None:
-    request = {"draft": TicketDraft().model_dump(), "asked": [], "earlier": [], "new": {"id": "m", "by": "a", "text": "x"}}
+    request = {"draft": TicketDraft().model_dump(), "asked": [], "earlier": [], "new": [{"id": "m", "by": "a", "text": "x"}]}
     assert listen(request)[0] == [INTRODUCTION]
     assert hear("x")[0] == []
 

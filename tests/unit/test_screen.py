@@ -7,7 +7,7 @@ from rich.console import Console
 
 from agent.cli.acts import Quit, Say, parse
 from agent.cli.screen import render
-from agent.draft import Operation
+from agent.operations import Operation
 from agent.projects import Project
 from agent.protocol import Decision, PreviewRequest, Reply
 from agent.sealing import Destination, diff, seal

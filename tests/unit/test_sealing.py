@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from agent.draft import FIELDS, Constraint, Evidence, TicketDraft
+from agent.draft import FIELDS, Conflict, Constraint, Evidence, TicketDraft, Unsaid
 from agent.projects import Project
 from agent.sealing import Destination, SealedTicket, canonical, diff, marker, seal
 from skills.preview_ticket import compute_draft_hash
@@ -29,6 +29,13 @@ DRAFT = TicketDraft(
     assignee="bob",
     epic_id="OPS-1",
     custom={"team": "blue"},
+    steps=["open it", "wait"],
+    expected="a file",
+    actual="nothing",
+    environment="Safari",
+    who="accountants",
+    what="export",
+    why="to report",
 )
 
 
@@ -56,6 +63,13 @@ FILED_CHANGES: list[dict[str, Any]] = [
     {"assignee": ""},
     {"epic_id": "OPS-11"},
     {"custom": {"team": "red"}},
+    {"steps": ["wait", "open it"]},
+    {"expected": ""},
+    {"actual": "Nothing"},
+    {"environment": "Safari 18"},
+    {"who": ""},
+    {"what": "export it"},
+    {"why": "to  report"},
     {"custom": {"Team": "blue"}},
     {"problem": "It answers 500.\n\n## Acceptance criteria\n\n- it finishes\n- it is logged", "acceptance_criteria": []},
 ]
@@ -77,7 +91,13 @@ def test_where_it_goes_is_in_the_hash(destination: Destination) -> None:
 
 def test_what_is_not_filed_is_not_in_the_hash() -> None:
     noted = DRAFT.model_copy(
-        update={"evidence": [Evidence(field="title", quote="x", author="ann")], "version": 9, "skipped": ["risks"]}
+        update={
+            "evidence": [Evidence(field="title", quote="x", author="ann")],
+            "version": 9,
+            "skipped": ["risks"],
+            "unsaid": [Unsaid(field="title", value="x")],
+            "conflicts": [Conflict(field="title", sides=[])],
+        }
     )
     assert hash_of(noted) == hash_of(DRAFT)
     decomposed = DRAFT.model_copy(update={"custom": {"team": unicodedata.normalize("NFD", "blüe")}})

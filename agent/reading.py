@@ -1,0 +1,225 @@
+"""Having messages read: by one call of the model, a second one if its answer cannot be used, and else by the interview.
+
+What the interview cannot read of what was meant for the model is kept, and goes along when the model is asked next.
+"""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, messages_to_dict
+
+from agent.asking import PATIENCE, Asker, Unanswered
+from agent.draft import TicketDraft
+from agent.interview import GuidedInterview
+from agent.listening import (
+    NEW_CHARACTERS,
+    REPLY_LIMIT,
+    Heard,
+    Intent,
+    Unusable,
+    again,
+    heard_in,
+    reads,
+    request_for,
+    sources_for,
+)
+from agent.ports import ModelCall
+from agent.protocol import Reply
+from agent.state import State
+from skills.update_draft import Changed, named, update_draft
+
+QUESTIONS = 3
+"""Questions asked at a time, where the listener can match several answers."""
+
+BUDGET = 400_000
+"""Tokens that the model may take for one conversation, what it is sent and what it answers together."""
+
+UNREAD = 20
+"""Messages that are kept while the model does not answer; of more the newest."""
+
+CHARACTERS_A_TOKEN = 4
+"""By which tokens are reckoned where a provider does not count them."""
+
+TAKEN_OVER = "The model did not read that ({why}), so I took it as a guided interview does; what I could not place is kept."
+SPENT = "This conversation has used up what the model may take for it, so from here on I am a guided interview."
+LEFT_OUT = "I left out {number} change{s} of the model's, whose quote stands in no message."
+UNREADABLE = (
+    "I could not place it yet, and read it when the model answers again. A label places it now, such as `Problem: ...`."
+)
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who reads the messages: a chat model, and what it is capable of."""
+
+    model: BaseChatModel
+    questions: int = QUESTIONS
+    """How many questions at a time it can match answers to."""
+    guided: bool = False
+    """It is the guided interview: it cannot tell talk from orders, and is no model that has to be watched."""
+    patience: float = PATIENCE
+    """Seconds that an answer may take."""
+    budget: int = BUDGET
+    name: str = ""
+    """The model, as the record of its calls names it."""
+    asker: Asker = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "asker", Asker(self.model, [update_draft], self.patience))
+
+    @property
+    def overhears(self) -> bool:
+        """It can make sense of what people say to each other; else only the requester and who speaks to it are read."""
+        return not self.guided
+
+
+def interview() -> Listener:
+    """The guided interview, which matches an answer to one question at a time, and takes words for what they are labelled."""
+    return Listener(GuidedInterview(), questions=1, guided=True)
+
+
+@dataclass
+class Reading:
+    """What new messages come to."""
+
+    draft: TicketDraft
+    calls: list[ModelCall]
+    intent: Intent = "information"
+    said: list[str] = field(default_factory=list)
+    """What is to be said to who spoke to the agent."""
+    operated: bool = False
+    """Changes were asked for."""
+    answered: str = ""
+    """What the model says to a question or to small talk."""
+    unread: list[Reply] = field(default_factory=list)
+    taken_over: str = ""
+    """Why the interview read them in the model's place."""
+    spent: int = 0
+
+
+class Reader:
+    """Reads for one graph."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener, self._interview = listener, GuidedInterview()
+
+    async def read(self, state: State, new: Sequence[Reply], event_id: str) -> Reading:
+        """What the messages change in the draft; they are taken in together, the newest last."""
+        reading = Reading(state.draft, [*state.calls], spent=state.spent)
+        if self._listener.guided:
+            for reply in new:
+                await self._guided(self._listener.asker.ask, state, reply, event_id, reading)
+            return reading
+        batch = _bounded([*state.unread, *new])
+        try:
+            if state.spent >= self._listener.budget:
+                raise Unanswered("" if any(SPENT in str(one.text) for one in state.messages) else SPENT)
+            heard = await self._heard(state, batch, event_id, reading)
+        except Unanswered as error:
+            reading.taken_over = str(error)
+            await self._take_over(state, new, event_id, reading)
+            return reading
+        dropped = self._apply(reading, heard, state, batch, contested=True)
+        reading.intent, reading.answered = heard.intent, heard.reply[:REPLY_LIMIT]
+        reading.calls[-1] = reading.calls[-1].model_copy(update={"dropped": dropped})
+        if dropped:
+            reading.said.append(LEFT_OUT.format(number=dropped, s="s" * (dropped > 1)))
+        return reading
+
+    def _apply(self, reading: Reading, heard: Heard, state: State, new: Sequence[Reply], *, contested: bool) -> int:
+        """Applies what was heard; gives how many changes were thrown away."""
+        only = new[0].event_id if len(new) == 1 else ""
+        given = {
+            **heard.model_dump(exclude={"operations"}),
+            "operations": named(heard.operations, only),
+            "draft": reading.draft,
+            "sources": sources_for(state.messages, new),
+            "contested": contested,
+        }
+        changed: Changed = update_draft.invoke(given)
+        reading.operated = reading.operated or any(one.op != "nothing" for one in heard.operations)
+        reading.draft = changed.draft
+        reading.said += changed.problems
+        return changed.dropped
+
+    async def _heard(self, state: State, batch: Sequence[Reply], event_id: str, reading: Reading) -> Heard:
+        request = request_for(state, batch)
+        try:
+            return heard_in(await self._asked(request, event_id, reading))
+        except Unusable as error:
+            request = again(request, str(error))
+        try:
+            return heard_in(await self._asked(request, event_id, reading))
+        except Unusable as error:
+            raise Unanswered("its answer could not be used, twice") from error
+
+    async def _asked(self, request: list[BaseMessage], event_id: str, reading: Reading) -> AIMessage:
+        began, call = time.monotonic(), _begun(request, event_id, len(reading.calls), self._listener.name)
+        try:
+            answer = await self._listener.asker.ask(request)
+        except Unanswered as error:
+            reading.calls.append(call.model_copy(update={"error": str(error), "milliseconds": _since(began)}))
+            raise
+        reading.calls.append(_ended(call, answer, _since(began)))
+        reading.spent += reading.calls[-1].input_tokens + reading.calls[-1].output_tokens
+        return answer
+
+    async def _take_over(self, state: State, new: Sequence[Reply], event_id: str, reading: Reading) -> None:
+        """The interview reads what it would be told without a model; what that changes nothing by is kept for the model."""
+        unplaced = []
+        for reply in new:
+            before = reading.draft
+            if reads(reply, state.requester, overhears=False) and not reply.quoted:
+                await self._guided(self._interview.ainvoke, state, reply, event_id, reading, say=False)
+            if reading.draft is before:
+                unplaced.append(reply)
+        reading.unread = _bounded([*state.unread, *unplaced])[-UNREAD:]
+        why = reading.taken_over
+        if why:
+            reading.said.insert(0, why if why == SPENT else TAKEN_OVER.format(why=why))
+        if unplaced and unplaced[-1] is new[-1]:
+            reading.said.append(UNREADABLE)
+
+    async def _guided(self, ask: Any, state: State, reply: Reply, event_id: str, reading: Reading, *, say: bool = True) -> None:
+        request = request_for(state.model_copy(update={"draft": reading.draft}), [reply])
+        call = _begun(request, event_id, len(reading.calls), "guided-interview")
+        answer = cast(AIMessage, await ask(request))
+        heard = Heard.model_validate(answer.tool_calls[0]["args"])
+        reading.intent = heard.intent
+        reading.said += [heard.reply] if heard.reply and say else []
+        self._apply(reading, heard, state, [reply], contested=False)
+        reading.calls.append(_ended(call, answer, 0))
+
+
+def _bounded(replies: Sequence[Reply]) -> list[Reply]:
+    """The newest that fit into one request, and never none."""
+    kept, room = list[Reply](), NEW_CHARACTERS
+    for reply in reversed(replies):
+        room -= len(reply.text)
+        if kept and room < 0:
+            break
+        kept.append(reply)
+    return kept[::-1]
+
+
+def _begun(request: Sequence[BaseMessage], event_id: str, ordinal: int, model: str) -> ModelCall:
+    text = "\n".join(str(message.content) for message in request)
+    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+    return ModelCall(event_id=event_id, ordinal=ordinal, digest=digest, characters=len(text), model=model)
+
+
+def _ended(call: ModelCall, answer: AIMessage, milliseconds: int) -> ModelCall:
+    [kept] = messages_to_dict([answer])
+    used = answer.usage_metadata or {}
+    sent = used.get("input_tokens") or call.characters // CHARACTERS_A_TOKEN
+    came = used.get("output_tokens") or len(str(kept["data"].get("content", ""))) // CHARACTERS_A_TOKEN
+    counted = {"input_tokens": sent, "output_tokens": came, "milliseconds": milliseconds}
+    return call.model_copy(update={"answer": kept["data"], **counted})
+
+
+def _since(began: float) -> int:
+    return round((time.monotonic() - began) * 1000)
