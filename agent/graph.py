@@ -178,7 +178,7 @@ class _Nodes:
 
     def _preview(self, state: State, draft: TicketDraft, sealed: SealedTicket) -> PreviewRequest:
         last = state.preview
-        known = {
+        known: dict[str, Any] = {
             "unanswered": draft.missing(),
             "not_said": draft.not_said(),
             "unsaid": draft.unsaid,

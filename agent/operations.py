@@ -170,8 +170,15 @@ def evidence_for(operation: Operation, value: str, source: Source) -> Evidence |
     if not found or not (not operation.quote or _supports(operation.field, quote, value)):
         return None
     start, words = found
-    known = {"author": source.author, "message": source.id, "permalink": source.permalink}
-    return Evidence(field=operation.field, value="" if words == value else value, quote=words, start=start, **known)
+    return Evidence(
+        field=operation.field,
+        value="" if words == value else value,
+        quote=words,
+        author=source.author,
+        message=source.id,
+        start=start,
+        permalink=source.permalink,
+    )
 
 
 def _supports(field: str, quote: str, value: str) -> bool:

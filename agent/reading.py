@@ -214,9 +214,9 @@ def _begun(request: Sequence[BaseMessage], event_id: str, ordinal: int, model: s
 
 def _ended(call: ModelCall, answer: AIMessage, milliseconds: int) -> ModelCall:
     [kept] = messages_to_dict([answer])
-    used = answer.usage_metadata or {}
-    sent = used.get("input_tokens") or call.characters // CHARACTERS_A_TOKEN
-    came = used.get("output_tokens") or len(str(kept["data"].get("content", ""))) // CHARACTERS_A_TOKEN
+    used = answer.usage_metadata
+    sent = (used and used["input_tokens"]) or call.characters // CHARACTERS_A_TOKEN
+    came = (used and used["output_tokens"]) or len(f"{answer.text}{answer.tool_calls}") // CHARACTERS_A_TOKEN
     counted = {"input_tokens": sent, "output_tokens": came, "milliseconds": milliseconds}
     return call.model_copy(update={"answer": kept["data"], **counted})
 

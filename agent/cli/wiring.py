@@ -14,8 +14,8 @@ from persistence import embedded
 
 if TYPE_CHECKING:
     from agent.catalogue import Catalogue
-    from agent.graph import Listener
     from agent.ports import Facts
+    from agent.reading import Listener
     from agent.sealing import Destination
     from agent.shell import Deliver, Shell
     from persistence.database import Database

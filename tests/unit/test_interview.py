@@ -138,7 +138,7 @@ def test_it_never_invents(text: str, asked: str) -> None:
             "draft": TicketDraft().model_dump(),
             "asked": [{"field": asked, "text": "?"}] if asked else [],
             "earlier": [],
-            "new": {"id": "m1", "by": "ann", "text": cleaned},
+            "new": [{"id": "m1", "by": "ann", "text": cleaned}],
         }
     )
     for one in operations:
