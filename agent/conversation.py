@@ -1,4 +1,4 @@
-"""Conversations as files, and their replay through today's graph: no database, no network, no model.
+"""Conversations as files, and their replay through today's graph: no database, no network, and no model unless one is asked.
 
 A file is JSON lines. The first says what the conversation was held with; then come the events in order, each followed by
 what people were shown because of it, in the words of `chat --json`. A file written by hand may leave out any key of what
@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from agent.asking import Unanswered
 from agent.checkpoint import TurnSaver
+from agent.draft import CUSTOM, FIELDS, TicketDraft
 from agent.graph import build
 from agent.interview import GuidedInterview
 from agent.ports import ApprovalRecord, Card, Event, Filing, FilingFacts, ModelCall, Pending, Settled, Snapshot, Turn, Verdict
@@ -121,25 +122,48 @@ class Difference:
     today: dict[str, Any] | None
 
 
+class Run:
+    """A conversation that is held again in today's graph, in memory, event by event.
+
+    What was recorded of the model answers, or a `listener` of today does.
+    """
+
+    def __init__(self, head: Head, renderers: Mapping[str, Renderer], listener: Listener | None = None) -> None:
+        self._recorded, self._found = _Recorded(), Found()
+        self._listener = listener or Listener(self._recorded, head.questions, guided=not head.overhears)
+        graph = build(self._listener, renderers, head.destination, TurnSaver(), looks=True)
+        self._turns = Turns(graph, overhears=self._listener.overhears, find=self._find)
+        self._session = _Session()
+
+    async def take(self, step: Step) -> Turn:
+        """What today's graph makes of the step's event."""
+        self._recorded.calls, self._found = [*step.calls], step.found
+        snapshot = self._session.snapshot(step.event, step.verdict.filing)
+        turn = await self._turns.take(snapshot, step.verdict)
+        self._session.commit(snapshot, turn)
+        return turn
+
+    async def _find(self, _: SimilarRequest) -> Found:
+        return self._found
+
+    @property
+    def draft(self) -> TicketDraft:
+        """The draft as it stands."""
+        return TicketDraft.model_validate(self._session.state.get("draft", {}))
+
+    @property
+    def open_card(self) -> Card | None:
+        """The card that waits for a decision."""
+        return self._session.open_card
+
+
 async def run(
     conversation: Conversation, renderers: Mapping[str, Renderer]
 ) -> AsyncIterator[tuple[Step, list[dict[str, Any]]]]:
     """Runs the conversation's events through today's graph; gives each with what it shows."""
-    recorded, found = _Recorded(), Found()
-
-    async def find(_: SimilarRequest) -> Found:
-        return found
-
-    listener = Listener(recorded, conversation.head.questions, guided=not conversation.head.overhears)
-    graph = build(listener, renderers, conversation.head.destination, TurnSaver(), looks=True)
-    turns = Turns(graph, overhears=conversation.head.overhears, find=find)
-    session = _Session()
+    running = Run(conversation.head, renderers)
     for step in conversation.steps:
-        recorded.calls, found = [*step.calls], step.found
-        snapshot = session.snapshot(step.event, step.verdict.filing)
-        turn = await turns.take(snapshot, step.verdict)
-        session.commit(snapshot, turn)
-        yield step, turn.shows
+        yield step, (await running.take(step)).shows
 
 
 async def replay(conversation: Conversation, renderers: Mapping[str, Renderer]) -> Difference | None:
@@ -159,6 +183,69 @@ def _first_difference(step: int, recorded: Sequence[dict[str, Any]], today: Sequ
         if then is None or now is None or any(now.get(key) != value for key, value in then.items()):
             return Difference(step, then, now)
     return None
+
+
+@dataclass(frozen=True)
+class Reread:
+    """What a listener of today fills in otherwise, at which step (from 1) that counts; or why it did not read a message."""
+
+    step: int
+    field: str = ""
+    recorded: Sequence[str] = ()
+    today: Sequence[str] = ()
+    unread: str = ""
+
+
+async def reread(
+    conversation: Conversation, renderers: Mapping[str, Renderer], listener: Listener
+) -> AsyncIterator[Reread | None]:
+    """Has a listener read the conversation anew, and compares the drafts when a card is decided and at the end.
+
+    Gives None after each event, and what was found before. Clicks and outcomes are taken as about the card that stands in
+    the place of the one they were about.
+    """
+    recorded, today = Run(conversation.head, renderers), Run(conversation.head, renderers, listener)
+    instead, told = dict[str, Card](), list[tuple[str, list[str], list[str]]]()
+    for number, step in enumerate(conversation.steps, 1):
+        if isinstance(step.event.answer, Decision):
+            for found in _otherwise(recorded.draft, today.draft, told):
+                yield Reread(number, *found)
+        await recorded.take(step)
+        turn = await today.take(_about(step, instead))
+        if recorded.open_card and today.open_card:
+            instead[recorded.open_card.draft_hash] = today.open_card
+        for call in turn.graph.calls if turn.graph else []:
+            if call.error:
+                yield Reread(number, unread=call.error)
+        yield None
+    for found in _otherwise(recorded.draft, today.draft, told):
+        yield Reread(len(conversation.steps), *found)
+
+
+def _otherwise(
+    recorded: TicketDraft, today: TicketDraft, told: list[tuple[str, list[str], list[str]]]
+) -> Iterator[tuple[str, list[str], list[str]]]:
+    """The fields that hold something else, those left out that were told before."""
+    custom = sorted({*recorded.custom, *today.custom})
+    for field_name in (*FIELDS, *(CUSTOM + name for name in custom)):
+        found = field_name, recorded.items(field_name), today.items(field_name)
+        if found[1] != found[2] and found not in told:
+            told.append(found)
+            yield found
+
+
+def _about(step: Step, instead: Mapping[str, Card]) -> Step:
+    """The step with its click or outcome about the card that stands in the place of the one it was about."""
+    named = getattr(step.event.answer, "draft_hash", None)
+    card = next((card for known, card in instead.items() if named and known.startswith(named)), None)
+    if card is None:
+        return step
+    bound = {"draft_hash": card.draft_hash}
+    if getattr(step.event.answer, "preview_id", None):
+        bound["preview_id"] = card.preview_id
+    event = step.event.model_copy(update={"answer": step.event.answer.model_copy(update=bound)})
+    filing = step.verdict.filing and step.verdict.filing.model_copy(update={"draft_hash": card.draft_hash})
+    return step.model_copy(update={"event": event, "verdict": step.verdict.model_copy(update={"filing": filing})})
 
 
 class _Recorded(GuidedInterview):
@@ -193,6 +280,10 @@ class _Session:
     approvals: dict[str, ApprovalRecord] = field(default_factory=dict)
     filings: dict[str, Filing] = field(default_factory=dict)
 
+    @property
+    def open_card(self) -> Card | None:
+        return next((card for card in self.cards if card.status == "open"), None)
+
     def snapshot(self, event: Event, found: FilingFacts | None) -> Snapshot:
         """What a turn goes by; `found` is what was found of the filing when the event was taken."""
         clicked = self._clicked(event.answer) if isinstance(event.answer, Decision) else None
@@ -202,7 +293,7 @@ class _Session:
             state=self.state,
             pending=self.pending,
             checkpoint=self.checkpoint,
-            open_card=next((card for card in self.cards if card.status == "open"), None),
+            open_card=self.open_card,
             clicked=clicked,
             standing=self.approvals.get(clicked.draft_hash) if clicked else None,
             filing=self._filing(event.answer, clicked, found),

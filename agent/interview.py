@@ -19,6 +19,9 @@ from langchain_core.runnables import Runnable
 
 from agent.draft import CUSTOM, LISTS, LONG, first_line
 
+NAME = "guided-interview"
+"""How the record of calls names it."""
+
 INTRODUCTION = (
     "This is a guided interview: no model is configured, so I read labelled lines such as `Title: ...`, `Problem: ...` or "
     "bullets under `Acceptance criteria:`, take your answers word for word, and ask for one missing thing at a time."
@@ -107,7 +110,7 @@ class GuidedInterview(BaseChatModel):
 
     @property
     def _llm_type(self) -> str:
-        return "guided-interview"
+        return NAME
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[Any, AIMessage]:
         """The interview knows the one tool it calls."""

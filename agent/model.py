@@ -62,7 +62,7 @@ def _number(environment: Mapping[str, str], name: str, default: float, most: flo
     except ValueError:
         number = 0.0
     if not 0 < number <= most:
-        raise BadModel(f"{name} is {given!r}: give a number over 0 and up to {most:g}, or unset it for {default:g}.")
+        raise BadModel(f"{name} is {given!r}: give a number over 0 and up to {most:,.0f}, or unset it for {default:,.0f}.")
     return number
 
 

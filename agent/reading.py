@@ -14,6 +14,7 @@ from langchain_core.messages import AIMessage, BaseMessage, messages_to_dict
 
 from agent.asking import PATIENCE, Asker, Unanswered
 from agent.draft import TicketDraft
+from agent.interview import NAME as INTERVIEW
 from agent.interview import GuidedInterview
 from agent.listening import (
     NEW_CHARACTERS,
@@ -116,8 +117,6 @@ class Reader:
             return reading
         batch = _bounded([*state.unread, *new])
         try:
-            if state.spent >= self._listener.budget:
-                raise Unanswered("" if any(SPENT in str(one.text) for one in state.messages) else SPENT)
             heard = await self._heard(state, batch, event_id, reading)
         except Unanswered as error:
             reading.taken_over = str(error)
@@ -160,6 +159,8 @@ class Reader:
     async def _asked(self, request: list[BaseMessage], event_id: str, reading: Reading) -> AIMessage:
         began, call = time.monotonic(), _begun(request, event_id, len(reading.calls), self._listener.name)
         try:
+            if reading.spent >= self._listener.budget:
+                raise Unanswered(SPENT)
             answer = await self._listener.asker.ask(request)
         except Unanswered as error:
             reading.calls.append(call.model_copy(update={"error": str(error), "milliseconds": _since(began)}))
@@ -178,15 +179,16 @@ class Reader:
             if reading.draft is before:
                 unplaced.append(reply)
         reading.unread = _bounded([*state.unread, *unplaced])[-UNREAD:]
-        why = reading.taken_over
-        if why:
-            reading.said.insert(0, why if why == SPENT else TAKEN_OVER.format(why=why))
+        if (why := reading.taken_over) != SPENT:
+            reading.said.insert(0, TAKEN_OVER.format(why=why))
+        elif not any(SPENT in str(one.text) for one in state.messages):
+            reading.said.insert(0, SPENT)
         if unplaced and unplaced[-1] is new[-1]:
             reading.said.append(UNREADABLE)
 
     async def _guided(self, ask: Any, state: State, reply: Reply, event_id: str, reading: Reading, *, say: bool = True) -> None:
         request = request_for(state.model_copy(update={"draft": reading.draft}), [reply])
-        call = _begun(request, event_id, len(reading.calls), "guided-interview")
+        call = _begun(request, event_id, len(reading.calls), INTERVIEW)
         answer = cast(AIMessage, await ask(request))
         heard = Heard.model_validate(answer.tool_calls[0]["args"])
         reading.intent = heard.intent

@@ -80,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
             return conversations.export(options.session)
     from agent.cli import conversations
 
-    return conversations.replay(options.files)
+    return conversations.replay(options.files, live=options.live)
 
 
 class _Version(argparse.Action):
@@ -145,5 +145,6 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("session", metavar="SESSION", help="the name given to chat by --session")
 
     replay = commands.add_parser("replay", help="run exported conversations through today's graph, and show what differs")
+    replay.add_argument("--live", action="store_true", help="have the model of SIGNOFF_MODEL read them, and compare the drafts")
     replay.add_argument("files", metavar="FILE", nargs="+", help="a file that export wrote")
     return parser

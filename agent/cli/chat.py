@@ -5,7 +5,7 @@ import os
 import secrets
 import sys
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import replace
 from itertools import count
@@ -86,7 +86,7 @@ class _Chat:
             self._store = PostgresStore(database)
             catalogue = wiring.catalogue(database)
             wiring.destination(catalogue.trackers)
-            self._worker = asyncio.create_task(_work(database, catalogue))
+            self._worker = asyncio.create_task(_work(database, catalogue, self._warn))
             stack.push_async_callback(_stopped, self._worker)
             await self._come_back()
             await self._converse(self._typed() if self._people else self._piped())
@@ -163,6 +163,12 @@ class _Chat:
         for show in waiting:
             self._show(show)
 
+    def _warn(self, text: str) -> None:
+        if self._people:
+            self._screen.show(shows.say(text))
+        else:
+            print(f"signoff: {text}", file=sys.stderr)
+
     async def _typed(self) -> AsyncIterator[str]:
         """What a person types; a pasted block is one message. Meanwhile others' doings appear above the prompt."""
         from agent.cli.typing import Prompt
@@ -209,11 +215,11 @@ def _adapted(one: Shown) -> Shown | None:
     return replace(one, body=shows.say(one.body["text"])) if news else None
 
 
-async def _work(database: Database, catalogue: "Catalogue") -> None:
+async def _work(database: Database, catalogue: "Catalogue", warn: Callable[[str], None]) -> None:
     """Runs turns in this process. Importing the graph takes seconds, in which events are accepted and kept already."""
     listener = await asyncio.to_thread(wiring.listener)
     shell = await asyncio.to_thread(wiring.shell, database, listener, catalogue)
-    async with database.queue.working(shell):
+    async with database.queue.working(shell), wiring.probing(listener, warn):
         await asyncio.Event().wait()
 
 

@@ -131,7 +131,7 @@ async def replica(database: Database, secret: str) -> AsyncIterator[tuple[AsyncA
         listener = await asyncio.to_thread(wiring.listener)
         facts = SlackFacts(desk, overhears=listener.overhears)
         shell = await asyncio.to_thread(wiring.shell, database, listener, catalogue, facts, delivery.deliver)
-        async with database.queue.working(shell, "slack"):
+        async with database.queue.working(shell, "slack"), wiring.probing(listener, _say):
             yield build_app(desk, client, secret or None, oauth), client
 
 

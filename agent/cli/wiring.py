@@ -122,10 +122,30 @@ def destination(trackers: Collection[str]) -> "Destination":
 
 
 def listener() -> "Listener":
-    """Who reads the messages, as the settings choose."""
-    from agent.model import configured_listener
+    """Who reads the messages, as the settings choose. Raises Usage."""
+    from agent.model import BadModel, configured_listener
 
-    return configured_listener()
+    try:
+        return configured_listener()
+    except BadModel as error:
+        raise Usage(str(error)) from None
+
+
+@asynccontextmanager
+async def probing(listener: "Listener", tell: Callable[[str], None]) -> AsyncIterator[None]:
+    """Asks the model once, meanwhile, and tells what is wrong with it; conversations go on as guided interviews then."""
+    from agent.model import probe
+
+    async def ask() -> None:
+        if wrong := await probe(listener):
+            tell(f"{wrong} Until it does, conversations go on as guided interviews.")
+
+    asking = asyncio.create_task(ask())
+    try:
+        yield
+    finally:
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
 
 
 def shell(

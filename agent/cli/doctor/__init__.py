@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, replace
 from urllib.parse import unquote, urlsplit
 
@@ -16,12 +16,15 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.cli.doctor.check import Check, env
+from agent.cli.doctor.model import model_check
 from agent.cli.doctor.slack import slack_checks
 from agent.cli.doctor.stored import settings_check, stored_checks
 from agent.cli.doctor.trackers import tracker_checks
 
 SECRETS = ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET", "SLACK_CLIENT_SECRET", "JIRA_TOKEN", "GITHUB_TOKEN",
-           "LINEAR_API_KEY", "GITLAB_TOKEN")  # fmt: skip
+           "LINEAR_API_KEY", "GITLAB_TOKEN", "OPENAI_API_KEY", "ANTHROPIC_API_KEY")  # fmt: skip
+URLS = ("DATABASE_URL", "SIGNOFF_MODEL_URL")
+"""Variables that may hold a password, as a part of a URL."""
 
 
 def run(*, as_json: bool) -> int:
@@ -50,9 +53,8 @@ def _print(checks: list[Check]) -> None:
         for detail in check.details:
             console.print(Text(f"    {detail}", style="dim"), soft_wrap=True)
     wrong = sum(check.status == "wrong" for check in checks)
-    console.print(
-        f"{wrong} of {len(checks)} are wrong; docs/slack.md and docs/trackers.md say more." if wrong else "All is well."
-    )
+    more = "docs/slack.md, docs/trackers.md and docs/listening.md say more."
+    console.print(f"{wrong} of {len(checks)} are wrong; {more}" if wrong else "All is well.")
 
 
 async def examine(clock: Callable[[], float] = time.time) -> list[Check]:
@@ -60,7 +62,7 @@ async def examine(clock: Callable[[], float] = time.time) -> list[Check]:
     slack = [Check("slack", "skipped", "no variable of Slack's is set, see docs/slack.md")]
     if any(name.startswith("SLACK_") for name in os.environ):
         slack = await slack_checks(clock)
-    checks = [*slack, settings_check(), *await tracker_checks(), *await stored_checks()]
+    checks = [*slack, settings_check(), *await tracker_checks(), *await stored_checks(), await model_check()]
     return [_without_secrets(check) for check in checks]
 
 
@@ -79,10 +81,8 @@ def _secrets() -> Iterator[str]:
     for name in SECRETS:
         if secret := env(name):
             yield secret
-    try:
-        password = urlsplit(env("DATABASE_URL")).password
-    except ValueError:
-        return
-    if password:
-        yield password
-        yield unquote(password)
+    for name in URLS:
+        with suppress(ValueError):
+            if password := urlsplit(env(name)).password:
+                yield password
+                yield unquote(password)
