@@ -23,7 +23,7 @@ from agent.draft import (
     clean,
     shown,
 )
-from agent.quotes import find, says
+from agent.quotes import denied, find, says
 from agent.templates import speaks_of
 
 
@@ -164,12 +164,13 @@ def _note(draft: TicketDraft, operation: Operation, values: list[str], source: S
 
 
 def evidence_for(operation: Operation, value: str, source: Source) -> Evidence | None:
-    """The words of the message that say the value; None if it does not."""
-    quote = operation.quote or value
-    found = find(source.text, quote)
-    if not found or not (not operation.quote or _supports(operation.field, quote, value)):
+    """The words of the message that say the value; None if it does not, or denies it."""
+    if not (found := find(source.text, operation.quote or value)):
         return None
     start, words = found
+    at = _said_at(operation.field, words, value) if operation.quote else 0
+    if at is None or denied(source.text, start + at):
+        return None
     return Evidence(
         field=operation.field,
         value="" if words == value else value,
@@ -181,12 +182,15 @@ def evidence_for(operation: Operation, value: str, source: Source) -> Evidence |
     )
 
 
-def _supports(field: str, quote: str, value: str) -> bool:
+def _said_at(field: str, quote: str, value: str) -> int | None:
+    """Where in the quote the value is said; None if it is not."""
     if field == "issue_type":
-        return says(quote, value) or speaks_of(quote, value.lower())
+        spoken = says(quote, value)
+        return speaks_of(quote, value.lower()) if spoken is None else spoken
     if field == "constraints":
         limit = _constraint(value)
-        return all(says(quote, part) for part in (limit.key, limit.value) if part)
+        places = [says(quote, part) for part in (limit.key, limit.value) if part]
+        return None if None in places else places[-1]
     return says(quote, value)
 
 

@@ -136,6 +136,7 @@ class Reader:
             **heard.model_dump(exclude={"operations"}),
             "operations": named(heard.operations, only),
             "draft": reading.draft,
+            "asked": {question.field for question in state.asking},
             "sources": sources_for(state.messages, new),
             "contested": contested,
         }

@@ -30,7 +30,7 @@ _CUES = {
 }
 
 
-def speaks_of(quote: str, issue_type: str) -> bool:
-    """Whether somebody who says this speaks of a ticket of this type."""
-    cue = _CUES.get(issue_type)
-    return cue is not None and cue.search(quote) is not None
+def speaks_of(quote: str, issue_type: str) -> int | None:
+    """Where somebody who says this speaks of a ticket of this type; None if they do not."""
+    found = _CUES[issue_type].search(quote) if issue_type in _CUES else None
+    return found.start() if found else None

@@ -3,7 +3,7 @@
 Each change is held to its quote before it is applied: one whose quote is not in the message that it names is thrown away.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -30,13 +30,14 @@ def update_draft(
     operations: list[Patch],
     draft: Annotated[TicketDraft, InjectedToolArg],
     sources: Annotated[dict[str, Source], InjectedToolArg],
+    asked: Annotated[set[str], InjectedToolArg],
     contested: Annotated[bool, InjectedToolArg],
     reply: str = "",
 ) -> Changed:
     """Takes new messages in: what the newest is meant as, and the changes to the ticket's draft that they ask for, each with
     the quote that says so; and a reply, if a question to you wants one."""
     quoted = [patch for patch in operations if _stands(patch, sources)]
-    asked_for = [one for patch in quoted if (one := _operation(patch))]
+    asked_for = [one for patch in quoted if (one := _operation(patch, asked))]
     after, problems = apply(draft, asked_for, sources, contested=contested)
     return Changed(after, problems, len(operations) - len(quoted))
 
@@ -51,7 +52,8 @@ def _stands(patch: Patch, sources: Mapping[str, Source]) -> bool:
     return patch.op not in ("remove", "replace") and bool(patch.value) and not patch.how
 
 
-def _operation(patch: Patch) -> Operation | None:
+def _operation(patch: Patch, asked: Collection[str]) -> Operation | None:
+    """The patch as a change; only an answer to what was asked decides between what people said."""
     known: dict[str, Any] = {"field": patch.field, "quote": patch.quote, "message": patch.message}
     match patch.op:
         case "nothing":
@@ -59,7 +61,7 @@ def _operation(patch: Patch) -> Operation | None:
         case "answer" if patch.how and not (patch.how == "you_decide" and patch.value):
             return Operation(op="skip", **known)
         case "answer":
-            return Operation(value=patch.value, decides=True, **known)
+            return Operation(value=patch.value, decides=patch.field in asked, **known)
     return Operation(op=patch.op, value=patch.value, old=patch.old, **known)
 
 
