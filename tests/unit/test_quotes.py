@@ -79,5 +79,7 @@ def test_a_type_is_said_by_name_or_by_what_it_is_about() -> None:
     def says_bug(text: str) -> bool:
         return evidence_for(Operation(field="issue_type", quote=text), "bug", Source(id="1", text=text)) is not None
 
-    assert says_bug("file it as a bug") and says_bug("the export crashes")
-    assert not says_bug("this is not a bug") and not says_bug("please add an export")
+    assert says_bug("file it as a bug")
+    assert says_bug("the export crashes")
+    assert not says_bug("this is not a bug")
+    assert not says_bug("please add an export")
