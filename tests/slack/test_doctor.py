@@ -33,9 +33,10 @@ ROOT = Path(__file__).parents[2]
 MANIFEST = json.loads((ROOT / "manifest.json").read_text())
 DOC = (ROOT / "docs" / "slack.md").read_text()
 TRACKERS = (ROOT / "docs" / "trackers.md").read_text()
+LISTENING = (ROOT / "docs" / "listening.md").read_text()
 SAMPLE = (ROOT / ".env.sample").read_text()
 STORED = ["database", "queue", "local tracker"]
-CHECKS = ["bot token", "scopes", "signing secret", "socket", "clock", "settings file", "trackers", *STORED]
+CHECKS = ["bot token", "scopes", "signing secret", "socket", "clock", "settings file", "trackers", *STORED, "model"]
 SIGNING = "0123456789abcdef0123456789abcdef"
 PASSWORD = "hunter2%21"
 
@@ -99,7 +100,7 @@ def test_the_sample_has_every_variable_each_with_a_line_that_says_what_it_is() -
         assert f'"{rest}"' in (ROOT / "skills" / "trackers" / f"{tracker.lower()}.py").read_text(), name
     assert read <= set(explained)
     for name in explained:
-        assert f"`{name}`" in DOC + TRACKERS, name
+        assert f"`{name}`" in DOC + TRACKERS + LISTENING, name
 
 
 def test_a_shell_can_read_the_sample() -> None:
