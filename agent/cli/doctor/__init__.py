@@ -62,7 +62,7 @@ async def examine(clock: Callable[[], float] = time.time) -> list[Check]:
     slack = [Check("slack", "skipped", "no variable of Slack's is set, see docs/slack.md")]
     if any(name.startswith("SLACK_") for name in os.environ):
         slack = await slack_checks(clock)
-    checks = [*slack, settings_check(), *await tracker_checks(), *await stored_checks(), await model_check()]
+    checks = [*slack, settings_check(), *await tracker_checks(), await model_check(), *await stored_checks()]
     return [_without_secrets(check) for check in checks]
 
 
