@@ -3,6 +3,7 @@
 import importlib.util
 import os
 from collections.abc import Mapping
+from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage, SystemMessage
@@ -42,13 +43,13 @@ def _model(name: str, url: str, seconds: float, environment: Mapping[str, str]) 
         raise BadModel(f"SIGNOFF_MODEL needs a package: install signoff[{provider}], or start it by ./scripts/signoff.")
     from langchain.chat_models import init_chat_model
 
-    given = {"timeout": seconds, "max_retries": 0}
+    given: dict[str, Any] = {"timeout": seconds, "max_retries": 0, "disable_streaming": True}
     if url:
         given["base_url"] = url
         if provider == "openai" and not environment.get("OPENAI_API_KEY"):
             given["api_key"] = "none"  # a server of one's own rarely wants one, and the client insists
     try:
-        return init_chat_model(model, model_provider=provider, **given)
+        return cast(BaseChatModel, init_chat_model(model, model_provider=provider, **given))
     except ImportError as error:
         raise BadModel(f"SIGNOFF_MODEL names {provider}, and {_first(error)}") from None
     except Exception as error:  # a missing key, mostly; each provider says it in a class of its own
