@@ -4,17 +4,19 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
+from pydantic import ValidationError
 
 PATIENCE = 20.0
 """Seconds that an answer may take, all tries together."""
 
 PAUSES = (0.5, 1.5, 3.0)
-"""Seconds between tries; a longer pause that the provider asks for ends them."""
+"""Seconds between tries. The provider may ask for longer ones; one over the last of these ends them."""
 
 FAILURES = 2
 """Calls in a row that fail before the model is given a rest."""
@@ -27,6 +29,9 @@ AT_ONCE = 3
 
 PASSING = (408, 409, 425, 429)
 """Status codes that may be better in a moment, as those from 500 on."""
+
+OURS = (400, 413, 422)
+"""Status codes that are about one request, its length or what a filter finds in it: the next one may well be answered."""
 
 
 class Unanswered(Exception):
@@ -46,7 +51,7 @@ class Asker:
     _under_way: int = 0
 
     def __post_init__(self) -> None:
-        self._bound = self.model.bind_tools(self.tools)  # type: ignore[assignment]
+        self._bound = self.model.bind_tools(self.tools)
 
     @property
     def crowded(self) -> bool:
@@ -66,7 +71,7 @@ class Asker:
         except Unanswered:
             raise
         except Exception as error:  # providers raise whatever they like, also for an answer that they cannot read
-            raise self._failed(reason(error)) from error
+            raise self._failed(reason(error), counts=status_of(error) not in OURS) from error
         finally:
             self._under_way -= 1
         self._failures = 0
@@ -75,48 +80,85 @@ class Asker:
     async def _try(self, request: list[BaseMessage]) -> AIMessage:
         for pause in (*PAUSES, None):
             try:
-                return await self._bound.ainvoke(request)
+                return _answer(await self._bound.ainvoke(request))
             except Exception as error:
-                if pause is None or not passes(error) or (wanted(error) or 0.0) > pause:
+                if (malformed := _malformed(error)) is not None:
+                    return malformed
+                asked_for = wanted(error) or 0.0
+                if pause is None or not passes(error) or asked_for > PAUSES[-1]:
                     raise
-            await asyncio.sleep(pause)
+            await asyncio.sleep(max(pause, asked_for))
         raise AssertionError("the last try returns or raises")
 
-    def _failed(self, why: str) -> Unanswered:
-        self._failures += 1
-        if self._failures >= FAILURES:
+    def _failed(self, why: str, *, counts: bool = True) -> Unanswered:
+        self._failures += counts
+        if counts and self._failures >= FAILURES:
             self._rests_until = time.monotonic() + REST
         return Unanswered(why)
 
 
+def _answer(came: BaseMessage) -> AIMessage:
+    if not isinstance(came, AIMessage):  # a server that names another role
+        raise TypeError(type(came).__name__)
+    return came
+
+
+def _malformed(error: Exception) -> AIMessage | None:
+    """The answer that a client could not take, because the model called the tool with arguments that are no object."""
+    if not isinstance(error, ValidationError):
+        return None
+    where = {one["loc"][:1] for one in error.errors(include_url=False, include_context=False, include_input=False)}
+    if not where or not where <= {("tool_calls",), ("invalid_tool_calls",)}:
+        return None
+    return AIMessage(
+        "", invalid_tool_calls=[{"type": "invalid_tool_call", "id": None, "name": None, "args": None, "error": None}]
+    )
+
+
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status that a provider's error carries, where its package keeps it."""
+    """The HTTP status of a failure that a provider's error carries, where its package keeps it."""
     for holder in (error, getattr(error, "response", None)):
         for name in ("status_code", "code"):
-            if isinstance(found := getattr(holder, name, None), int):
+            found = getattr(holder, name, None)
+            if isinstance(found, int) and 400 <= found < 600:  # an answer that cannot be read has a status, too: 200
                 return found
     return None
 
 
+def used_up(error: BaseException) -> bool:
+    """Whether there is nothing left to pay with. OpenAI says so by the status of a pause, which no pause ends."""
+    told = (getattr(error, "code", None), getattr(error, "type", None))
+    return status_of(error) == 402 or "insufficient_quota" in told
+
+
 def passes(error: BaseException) -> bool:
     """Whether a provider's error may be better in a moment."""
-    status = status_of(error)
-    if status is None:
-        return isinstance(error, OSError | TimeoutError) or "connect" in type(error).__name__.lower()
-    return status in PASSING or status >= 500
+    if used_up(error):
+        return False
+    if (status := status_of(error)) is not None:
+        return status in PASSING or status >= 500
+    names = " ".join(kind.__name__ for kind in type(error).__mro__).lower()
+    return isinstance(error, OSError) or any(word in names for word in ("connect", "timeout", "transporterror"))
 
 
 def wanted(error: BaseException) -> float | None:
-    """The pause in seconds that a provider asks for."""
+    """The pause in seconds that a provider asks for, as a number or as a date."""
     headers = getattr(getattr(error, "response", None), "headers", None) or {}
+    told = str(headers.get("retry-after") or "")
     try:
-        return float(headers.get("retry-after", ""))
+        return float(told)
     except ValueError:
+        pass
+    try:
+        return parsedate_to_datetime(told).timestamp() - time.time()
+    except (ValueError, OverflowError):
         return None
 
 
 def reason(error: BaseException) -> str:
     """An error in a few words, without what the provider says: that may repeat what was sent."""
+    if used_up(error):
+        return "the provider's quota is used up"
     match status_of(error):
         case 401 | 403:
             return "the provider refuses the key"

@@ -158,7 +158,7 @@ def heard_in(answer: AIMessage) -> Heard:
     if sum(len(str(call)) for call in (*answer.tool_calls, *answer.invalid_tool_calls)) + len(str(answer.text)) > ANSWER_LIMIT:
         raise Unusable(f"it has more than {ANSWER_LIMIT:,} characters")
     if answer.invalid_tool_calls:
-        raise Unusable("the arguments of its call are no JSON")
+        raise Unusable("the arguments of its call are no JSON object")
     if not answer.tool_calls:
         raise Unusable("it is empty" if not answer.text else f"it calls no tool: call {TOOL} once")
     if unknown := [call["name"] for call in answer.tool_calls if call["name"] != TOOL]:
