@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, InvalidToolCall
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import ValidationError
@@ -32,6 +32,12 @@ PASSING = (408, 409, 425, 429)
 
 OURS = (400, 413, 422)
 """Status codes that are about one request, its length or what a filter finds in it: the next one may well be answered."""
+
+DEPTH = 50
+"""Levels of a call's arguments; the form has three, and what goes hundreds deep can be read but not written down again."""
+
+NO_CALL = InvalidToolCall(type="invalid_tool_call", id=None, name=None, args=None, error=None)
+"""Stands for a call that cannot be kept as it came."""
 
 
 class Unanswered(Exception):
@@ -67,7 +73,7 @@ class Asker:
             async with asyncio.timeout(self.patience):
                 answer = await self._try(request)
         except TimeoutError:
-            raise self._failed(f"no answer came within {self.patience:.0f} seconds") from None
+            raise self._failed(f"no answer came within {self.patience:g} seconds") from None
         except Unanswered:
             raise
         except Exception as error:  # providers raise whatever they like, also for an answer that they cannot read
@@ -100,7 +106,14 @@ class Asker:
 def _answer(came: BaseMessage) -> AIMessage:
     if not isinstance(came, AIMessage):  # a server that names another role
         raise TypeError(type(came).__name__)
+    if any(_deeper(call["args"], DEPTH) for call in came.tool_calls):
+        return came.model_copy(update={"tool_calls": [], "invalid_tool_calls": [NO_CALL]})
     return came
+
+
+def _deeper(value: object, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(levels == 0 or _deeper(one, levels - 1) for one in inner)
 
 
 def _malformed(error: Exception) -> AIMessage | None:
@@ -110,9 +123,7 @@ def _malformed(error: Exception) -> AIMessage | None:
     where = {one["loc"][:1] for one in error.errors(include_url=False, include_context=False, include_input=False)}
     if not where or not where <= {("tool_calls",), ("invalid_tool_calls",)}:
         return None
-    return AIMessage(
-        "", invalid_tool_calls=[{"type": "invalid_tool_call", "id": None, "name": None, "args": None, "error": None}]
-    )
+    return AIMessage("", invalid_tool_calls=[NO_CALL])
 
 
 def status_of(error: BaseException) -> int | None:

@@ -26,6 +26,9 @@ CALLS = 10
 ANSWER_LIMIT = 100_000
 """Characters of one answer."""
 
+PROBLEM_LIMIT = 400
+"""Characters of what is wrong with an answer: room for the names of all fields."""
+
 REPLY_LIMIT = 1_500
 """Characters that the model may say to people."""
 
@@ -158,7 +161,7 @@ def heard_in(answer: AIMessage) -> Heard:
     if sum(len(str(call)) for call in (*answer.tool_calls, *answer.invalid_tool_calls)) + len(str(answer.text)) > ANSWER_LIMIT:
         raise Unusable(f"it has more than {ANSWER_LIMIT:,} characters")
     if answer.invalid_tool_calls:
-        raise Unusable("the arguments of its call are no JSON object")
+        raise Unusable("the arguments of its call are no JSON object of its form")
     if not answer.tool_calls:
         raise Unusable("it is empty" if not answer.text else f"it calls no tool: call {TOOL} once")
     if unknown := [call["name"] for call in answer.tool_calls if call["name"] != TOOL]:
@@ -168,7 +171,9 @@ def heard_in(answer: AIMessage) -> Heard:
     try:
         parts = [Heard.model_validate(call["args"]) for call in answer.tool_calls]
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}"[:200] for one in error.errors(include_input=False)[:3]]
+        wrong = [
+            f"{'.'.join(map(str, one['loc']))}: {one['msg']}"[:PROBLEM_LIMIT] for one in error.errors(include_input=False)[:3]
+        ]
         raise Unusable("; ".join(wrong)) from None
     operations = [one for part in parts for one in part.operations]
     if len(operations) > OPERATIONS:

@@ -14,6 +14,7 @@ from agent import asking
 from agent.asking import AT_ONCE, Asker, Unanswered, passes, reason, status_of, wanted
 from agent.listening import Unusable, heard_in
 from agent.model import configured_listener
+from agent.ports import ModelCall
 from tests.model_sim import (
     After,
     BadArguments,
@@ -120,7 +121,7 @@ async def test_a_pause_that_fits_is_kept(asked_for: str) -> None:
 async def test_who_does_not_answer_is_given_up_within_the_patience(item: Item, clients: float) -> None:
     async with running_model([item]) as server:
         one, began = asker(server, 0.7, clients), time.monotonic()
-        assert await unanswered(one) == "no answer came within 1 seconds"
+        assert await unanswered(one) == "no answer came within 0.7 seconds"
         assert 0.6 < time.monotonic() - began < 1.5
         assert one._under_way == 0
         await server.until(lambda: not server.under_way, what="the request was left open")
@@ -216,6 +217,10 @@ async def test_whatever_comes_instead_of_an_answer_is_unanswered(item: Item, mon
     assert why.startswith(("the provider", "no answer came", "what the provider answers cannot be read"))
 
 
+def deep(levels: int) -> str:
+    return f'{{"intent": "small_talk", "operations": [], "reply": {"[" * levels}{"]" * levels}}}'
+
+
 UNUSABLE: dict[str, list[Item]] = {
     "it is empty": [Empty(), Refusal(SECRET), choice({"role": "assistant", "content": None})],
     "it calls no tool: call update_draft once": [Text(SECRET)],
@@ -224,8 +229,9 @@ UNUSABLE: dict[str, list[Item]] = {
         Call("update_draft", {"intent": "small_talk", "operations": [], "reply": "x" * 200_000}),
         BadArguments("[" * 200_000),
     ],
-    "the arguments of its call are no JSON object": [
+    "the arguments of its call are no JSON object of its form": [
         Partial(),
+        *(BadArguments(deep(levels)) for levels in (51, 300, 900, 5000)),
         *(BadArguments(text) for text in ("{", "[1]", "5", '"x"', "NaN", "true", SECRET, "[" * 50_000)),
         choice({"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "update_draft", "arguments": {"a": 1}}}]}),
     ],
@@ -248,6 +254,7 @@ async def test_an_answer_that_is_none_of_the_tool_is_unusable(why: str, item: It
         heard_in(answer)
     assert str(caught.value) == why
     assert one._failures == 0, "it answers"
+    assert ModelCall(answer=answer.model_dump()).model_dump_json(), "it can be kept"
 
 
 class Number(BaseModel):
