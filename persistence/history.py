@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agent.conversation import Step
 from agent.ports import Event, Verdict
+from agent.protocol import Found
 from persistence.tables import effects, inbox, model_calls
 
 
@@ -38,6 +39,7 @@ async def read_steps(engine: AsyncEngine, session_id: str) -> list[Step]:
         Step(
             event=Event(event_id=row.event_id, session_id=session_id, answer=row.body),
             verdict=Verdict.model_validate(row.verdict or {}),
+            found=Found.model_validate(row.found or {}),
             calls=calls[row.event_id],
             shows=shows[row.event_id],
         )

@@ -12,9 +12,23 @@ NEWEST = max(path.name.partition("_")[0] for path in (Path(__file__).parent / "m
 LOCK = 7_405_960
 """The advisory lock that one process migrates under."""
 
+TRIGRAMS = "pg_trgm"
+"""The extension that similar titles are found by; it comes with PostgreSQL."""
+
+
+class NoTrigrams(Exception):
+    """The database has no pg_trgm, and we may not create it; the text says what to do."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The database needs PostgreSQL's extension {TRIGRAMS}, and it cannot be created ({reason}): install PostgreSQL's "
+            f"contrib package if it lacks it, let an administrator run CREATE EXTENSION {TRIGRAMS} in this database, and "
+            "start again."
+        )
+
 
 async def migrate(engine: AsyncEngine) -> None:
-    """Upgrades unless the schema is the newest already. Waits while another process upgrades."""
+    """Upgrades unless the schema is the newest already. Waits while another process upgrades. Raises NoTrigrams."""
     async with engine.connect() as connection:
         connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
         if await connection.run_sync(_current) == NEWEST:

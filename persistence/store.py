@@ -17,7 +17,8 @@ from persistence.database import Database
 from persistence.filings import find_filing, settle
 from persistence.inbox import accept, body_of
 from persistence.queue import DEFER_DELIVER, raw, surface_of
-from persistence.tables import filings, previews
+from persistence.similar import compared
+from persistence.tables import filings, previews, storable
 
 NEXT = """
     SELECT event.event_id, event.origin, event.body, event.surface,
@@ -38,7 +39,7 @@ ADVANCE = """
         WHERE session_id = %(session_id)s AND turn = %(turn)s RETURNING turn
     )
     UPDATE inbox event SET processed_at = clock_timestamp(), outcome = %(outcome)s, verdict = %(verdict)s,
-           body = coalesce(%(heard)s, body)
+           body = coalesce(%(heard)s, body), found = %(found)s
     WHERE event_id = %(event_id)s AND processed_at IS NULL AND EXISTS (SELECT FROM session)
     RETURNING EXISTS (
         SELECT FROM inbox later
@@ -72,8 +73,11 @@ SHOW = """
     VALUES (%(preview_id)s, %(session_id)s, %(draft_hash)s, %(sealed)s, %(version)s, %(status)s, %(people)s)
 """
 KEEP_CALL = """
-    INSERT INTO model_calls (event_id, ordinal, digest, characters, answer)
-    VALUES (%(event_id)s, %(ordinal)s, %(digest)s, %(characters)s, %(answer)s) ON CONFLICT DO NOTHING
+    INSERT INTO model_calls
+        (event_id, ordinal, model, digest, characters, answer, error, input_tokens, output_tokens, milliseconds, dropped)
+    VALUES (%(event_id)s, %(ordinal)s, %(model)s, %(digest)s, %(characters)s, %(answer)s, %(error)s, %(input_tokens)s,
+            %(output_tokens)s, %(milliseconds)s, %(dropped)s)
+    ON CONFLICT DO NOTHING
 """
 SAY = """
     INSERT INTO effects (key, session_id, origin, body) VALUES (%(key)s, %(session_id)s, %(origin)s, %(body)s)
@@ -156,6 +160,7 @@ class PostgresStore:
             "state": _json(graph.state) if graph else None,
             "pending": _json(graph.pending.model_dump(mode="json")) if graph and graph.pending else None,
             "checkpoint": graph.checkpoint if graph else None,
+            "found": _json(graph.found.model_dump()) if graph and graph.found else None,
         }
         writes = list(_writes(event, turn))
         decision, settled = graph.decision if graph else None, turn.settled
@@ -165,7 +170,7 @@ class PostgresStore:
                 async with driver.pipeline() as pipeline:
                     more = await _advance(driver, pipeline, row, writes)
                 if decision:
-                    await self._decide(connection, event, decision)
+                    await self._decide(connection, snapshot, decision)
                 if settled:
                     await settle(driver, settled, event.origin)
                     if settled.to == "intended":
@@ -176,7 +181,9 @@ class PostgresStore:
                 more = await _advance(driver, pipeline, row, writes)
         return more
 
-    async def _decide(self, connection: sqlalchemy.ext.asyncio.AsyncConnection, event: Event, decision: ApprovalRecord) -> None:
+    async def _decide(
+        self, connection: sqlalchemy.ext.asyncio.AsyncConnection, snapshot: Snapshot, decision: ApprovalRecord
+    ) -> None:
         recorded = await ApprovalStore(connection).record_approval(
             decision.session_id,
             decision.draft_hash,
@@ -190,15 +197,18 @@ class PostgresStore:
         if not recorded:
             raise RuntimeError(f"{decision.draft_hash} of {decision.session_id} was decided before, yet its card was open")
         if decision.status == "approved":
-            await self._intend(connection, event, decision.draft_hash)
+            assert snapshot.open_card
+            await self._intend(connection, snapshot.event, snapshot.open_card)
 
-    async def _intend(self, connection: sqlalchemy.ext.asyncio.AsyncConnection, event: Event, draft_hash: str) -> None:
+    async def _intend(self, connection: sqlalchemy.ext.asyncio.AsyncConnection, event: Event, card: Card) -> None:
+        draft_hash = card.draft_hash
         row = {
             "session_id": event.session_id,
             "draft_hash": draft_hash,
             "marker": marker(event.session_id, draft_hash),
             "status": "intended",
             "origin": event.origin,
+            **compared(SealedTicket(payload=card.sealed, draft_hash=draft_hash).bytes),
         }
         await connection.execute(insert(filings), row)
         await self._database.queue.defer_file(event.session_id, draft_hash, connection)
@@ -233,7 +243,8 @@ def _writes(event: Event, turn: Turn) -> Iterator[_Write]:
             known = {"session_id": session_id, "sealed": sealed, "people": _json([*dict.fromkeys(people)])}
             yield SHOW, {**card.model_dump(exclude={"sealed"}), **known}
         for call in graph.calls:
-            yield KEEP_CALL, {**call.model_dump(exclude={"answer"}), "answer": _json(call.answer)}
+            texts = {"model": storable(call.model), "error": storable(call.error), "answer": _json(call.answer)}
+            yield KEEP_CALL, {**call.model_dump(), **texts}
     for n, body in enumerate(turn.shows):
         yield SAY, {"key": f"{event.event_id}:{n}", "session_id": session_id, "origin": event.origin, "body": _json(body)}
     if turn.shows and surface_of(session_id) == "slack":

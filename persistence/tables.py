@@ -24,6 +24,11 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator
 
 
+def storable(value: str) -> str:
+    """The text without what PostgreSQL's `text` refuses: NUL and lone surrogates."""
+    return value.replace("\0", "").encode("utf-8", "replace").decode()
+
+
 class Json(TypeDecorator[Any]):
     """JSON kept as ASCII text: unlike `jsonb` it takes whatever people send, NUL and lone surrogates included."""
 
@@ -74,6 +79,7 @@ inbox = Table(
     _now(),
     Column("processed_at", DateTime(timezone=True), nullable=True),
     Column("outcome", Text, nullable=True),
+    Column("found", Json, nullable=True),  # agent.protocol.Found, if its turn had it looked for similar tickets
     UniqueConstraint("session_id", "seq"),
 )
 Index("inbox_unprocessed", inbox.c.session_id, inbox.c.seq, postgresql_where=text("processed_at IS NULL"))
@@ -139,11 +145,14 @@ filings = Table(
     Column("looks", Integer, nullable=False, server_default="0"),
     Column("asked_at", DateTime(timezone=True), nullable=True),  # people were, what became of it
     Column("doubted", Boolean, nullable=False, server_default=false()),  # no answer came to an attempt, this or an earlier one
+    *(Column(name, Text, nullable=False, server_default="") for name in ("tracker", "project", "title", "about")),
     ForeignKeyConstraint(["session_id", "draft_hash"], ["approvals.session_id", "approvals.draft_hash"]),
 )
 
 Index("filings_due", filings.c.due_at, postgresql_where=text("due_at IS NOT NULL"))
 Index("filings_by_key", filings.c.key)
+Index("filings_title", filings.c.title, postgresql_using="gin", postgresql_ops={"title": "gin_trgm_ops"})
+Index("filings_about", text("to_tsvector('simple'::regconfig, about)"), postgresql_using="gin", _table=filings)
 
 effects = Table(
     "effects",
@@ -187,6 +196,11 @@ model_calls = Table(
     Column("digest", Text, nullable=False),
     Column("characters", Integer, nullable=False),
     Column("answer", Json, nullable=False),
+    *(Column(name, Text, nullable=False, server_default="") for name in ("model", "error")),
+    *(
+        Column(name, Integer, nullable=False, server_default="0")
+        for name in ("input_tokens", "output_tokens", "milliseconds", "dropped")
+    ),
 )
 
 tickets = Table(
