@@ -31,9 +31,10 @@ class Catalogue:
 
     def of(self, sealed: SealedTicket) -> Tracker:
         """The tracker that a sealed ticket goes to. Raises Refused if it is not connected any more."""
-        return self._named(sealed.payload["tracker"])
+        return self.named(sealed.payload["tracker"])
 
-    def _named(self, name: str) -> Tracker:
+    def named(self, name: str) -> Tracker:
+        """The tracker of this name. Raises Refused if it is not connected."""
         if tracker := self.trackers.get(name):
             return tracker
         raise Refused(f"The tracker {name} is not connected: an operator has to set it up, see docs/trackers.md.")
@@ -76,6 +77,6 @@ class Catalogue:
     async def _ask(self, tracker: str, project: str) -> Project:
         try:
             async with asyncio.timeout(PATIENCE):
-                return await self._named(tracker).describe(project)
+                return await self.named(tracker).describe(project)
         except TimeoutError:
             raise Later(f"{tracker} does not answer within {PATIENCE:.0f} s.") from None

@@ -17,21 +17,20 @@ CLOSE = 0.7
 _SPACELESS = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _RUNS = re.compile(f"[{_SPACELESS}]+|[^{_SPACELESS}]+")
 
-_SMALL = frozenset(
-    """
-    a about after again all also am an and any are as at be because been before but by can cannot could did do does doesn don
-    for from get gets had has have he her his how i if in into is isn it its just like me more my new no not now of off on only
-    or our out over s she should so some t than that the their them then there these they this to too up us use was we were
-    what when where which while who why will with would you your
-    add added broken bug change error errors fail failed failing fails feature fix issue issues need needs problem problems
-    request show shows story task ticket tickets want work working works wrong
-    aber als auch auf aus bei bin bis das dass dem den der des die durch ein eine einem einen einer er es für hat ich im ist kann
-    mit nach nicht noch oder sich sie sind und vom von war wenn wie wir wird zu zum zur
-    au aux avec ce cette dans de des du elle en est et il je la le les ne nous on par pas pour qui que sur un une
-    al con como del el ella las los lo más muy para pero por se sin su
-    и в во не на что с со как а то по но из за от для при это
-    """.split()
-)
+_LITTLE = """
+a about after again all also am an and any are as at be because been before but by can cannot could did do does doesn don
+for from get gets had has have he her his how i if in into is isn it its just like me more my new no not now of off on only
+or our out over s she should so some t than that the their them then there these they this to too up us use was we were
+what when where which while who why will with would you your
+add added broken bug change error errors fail failed failing fails feature fix issue issues need needs problem problems
+request show shows story task ticket tickets want work working works wrong
+aber als auch auf aus bei bin bis das dass dem den der des die durch ein eine einem einen einer er es für hat ich im ist
+kann mit nach nicht noch oder sich sie sind und vom von war wenn wie wir wird zu zum zur
+au aux avec ce cette dans de des du elle en est et il je la le les ne nous on par pas pour qui que sur un une
+al con como del el ella las los lo más muy para pero por se sin su
+и в во не на что с со как а то по но из за от для при это
+"""
+_SMALL = frozenset(_LITTLE.split())
 _ENDINGS = ("s", "es", "d", "ed", "ing", "e", "en", "n", "er")
 
 
@@ -48,16 +47,17 @@ def telling(text: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Likeness:
+class Alike:
     """How alike a ticket is to another, by its title: from 0 to 1, with the telling words that both have."""
 
     score: float
     title: float
     """How alike the two titles are, letter by letter."""
     shared: list[str] = field(default_factory=list)
+    """As people would name them."""
 
 
-def likeness(title: str, problem: str, other: str) -> Likeness:
+def likeness(title: str, problem: str, other: str) -> Alike:
     """How alike a ticket of this title and problem is to one of the title `other`.
 
     One word in common is never enough, unless it is all that both titles have.
@@ -66,15 +66,27 @@ def likeness(title: str, problem: str, other: str) -> Likeness:
     said = [*mine, *telling(problem)]
     shared = [word for word in theirs if any(_same(word, one) for one in said)]
     of_title = [word for word in shared if any(_same(word, one) for one in mine)]
-    titles = _overlap(mine or words(title), theirs or words(other))
+    both = (mine, theirs) if min(len(mine), len(theirs)) > 1 else (words(title), words(other))
+    titles = _overlap(*both)
     by_words = max(_share(len(shared), len(theirs)), _share(len(of_title), len(mine)))
-    return Likeness(max(titles, by_words), titles, shared)
+    return Alike(max(titles, by_words), titles, _joined(shared))
 
 
 def _parts(word: str) -> Iterable[str]:
     if re.match(f"[{_SPACELESS}]", word) and len(word) > 1:
         return (word[at : at + 2] for at in range(len(word) - 1))
     return (word,)
+
+
+def _joined(shared: Iterable[str]) -> list[str]:
+    """Pairs of letters that follow each other are one word again."""
+    joined: list[str] = []
+    for word in shared:
+        if joined and len(word) == 2 and re.match(f"[{_SPACELESS}]", word) and joined[-1][-1] == word[0]:
+            joined[-1] += word[1]
+        else:
+            joined.append(word)
+    return joined
 
 
 def _same(one: str, other: str) -> bool:

@@ -11,18 +11,28 @@ from sqlalchemy import Text, cast, func, insert, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from agent.words import LONGEST, telling
 from persistence.tables import comments, tickets
 from skills.trackers.local import Stored
 
 SEARCH = text(
     """
-    SELECT project || '-' || number, convert_from(sealed, 'UTF8')::json ->> 'title' FROM (
-        SELECT *, to_tsvector('simple', convert_from(sealed, 'UTF8')::json ->> 'body') AS words,
-               replace(plainto_tsquery('simple', :text)::text, '&', '|')::tsquery AS wanted
-        FROM tickets WHERE project = :project
+    SELECT project || '-' || number, said ->> 'title' FROM (
+        SELECT *, to_tsvector('simple', left(concat(said ->> 'title', ' ', said ->> 'body'), :longest)) AS words,
+               to_tsquery('simple', :words) AS wanted
+        FROM (
+            SELECT *, convert_from(sealed, 'UTF8')::json AS said
+            FROM tickets WHERE project = :project ORDER BY filed_at DESC LIMIT :newest
+        ) newest
     ) ticket WHERE words @@ wanted ORDER BY ts_rank(words, wanted) DESC, filed_at DESC LIMIT 10
     """
 )
+
+NEWEST = 2000
+"""Tickets of a project that are looked through."""
+
+WORDS = 30
+"""Words that are asked for."""
 
 LOCK = 5_960_741
 """The class of the advisory locks under which tickets are numbered; the other half of the key is the project's hash."""
@@ -76,10 +86,12 @@ class PostgresTickets:
         return Stored(row.key, row.marker, row.sealed, row.receipt) if row else None
 
     async def search(self, project: str, text: str) -> list[tuple[str, str]]:
-        """Keys and titles of tickets that share a word with the text, those with most of them first."""
+        """Keys and titles of tickets that share a telling word with the text, those with most of them first."""
+        if not (words := telling(text)[:WORDS]):
+            return []
+        values = {"project": project, "words": " | ".join(words), "newest": NEWEST, "longest": LONGEST}
         async with self._engine.connect() as connection:
-            rows = await connection.execute(SEARCH, {"project": project, "text": text})
-            return [(key, title) for key, title in rows]
+            return [(key, title) for key, title in await connection.execute(SEARCH, values)]
 
     async def comment(self, comment_id: str, key: str, author: str, text: str) -> None:
         """Adds a comment, unless there is one with this id."""

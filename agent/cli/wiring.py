@@ -6,7 +6,7 @@ import logging
 import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from agent.cli import Usage
@@ -42,10 +42,11 @@ def database_dsn() -> Iterator[str]:
 
 @asynccontextmanager
 async def database(dsn: str, concurrency: int = 4) -> AsyncIterator["Database"]:
-    """The open database. Raises Usage if it cannot be reached."""
+    """The open database. Raises Usage if it cannot be reached, or lacks what it needs."""
     import psycopg
 
     from persistence.database import open_database
+    from persistence.migrate import NoTrigrams
 
     try:
         with psycopg.connect(dsn, connect_timeout=10):
@@ -54,7 +55,11 @@ async def database(dsn: str, concurrency: int = 4) -> AsyncIterator["Database"]:
         raise Usage("DATABASE_URL is no valid URL: mend it (special characters are percent-encoded), or unset it.") from None
     except psycopg.Error as error:
         raise Usage(f"The database cannot be reached ({first_line(error)}): check DATABASE_URL, or unset it.") from None
-    async with open_database(dsn, concurrency=concurrency) as opened:
+    async with AsyncExitStack() as stack:
+        try:
+            opened = await stack.enter_async_context(open_database(dsn, concurrency=concurrency))
+        except NoTrigrams as error:
+            raise Usage(str(error)) from None
         yield opened
 
 

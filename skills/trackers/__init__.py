@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from agent.trackers import Renderer, Tracker
 
-HELPERS = ("adf", "body", "compare", "http", "jira_fields", "markdown", "numbered", "wiki")
+HELPERS = ("adf", "body", "compare", "http", "jira_fields", "looking", "markdown", "numbered", "wiki")
 """What trackers share."""
 
 

@@ -9,7 +9,7 @@ An address of an issue stays a link, so that issue notes that it was mentioned; 
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from agent.trackers import Copy, Later, Missing, Refused, Ticket, Unsure
 from skills.trackers.body import document
 from skills.trackers.compare import the_one
 from skills.trackers.http import LONGEST_PAUSE, Api, address, pause
+from skills.trackers.looking import PAGE, looked_for
 from skills.trackers.markdown import EMOJI, MENTION, Dialect, details, has_commit, judged, last_mark, markdown
 from skills.trackers.numbered import comment_name, comment_text, envelope, has_comment, number_of
 
@@ -204,14 +205,15 @@ class GitHubTracker(GitHubRenderer):
         return self._copy(issue, await self._login(), sealed, receipt)
 
     async def search(self, project: str, text: str) -> list[Ticket]:
-        """Issues that have the longest words of the text; with fewer of them if none has all."""
-        words = sorted(dict.fromkeys(re.findall(r"\w{3,40}", text.casefold())), key=len, reverse=True)
-        for several in (words[:4], words[:2]):
-            asked = f"repo:{project} is:issue {' '.join(several)}"
-            found = (await self._get("/search/issues", q=asked, per_page=10)).get("items") if several else []
-            if found:
-                return [self._ticket(project, int(each["number"]), str(each["title"])) for each in found]
-        return []
+        """Issues that have any of the text's longest words."""
+
+        async def ask(words: Sequence[str]) -> list[Ticket]:
+            said = await self._get("/search/issues", q=f"repo:{project} is:issue {' '.join(words)}", per_page=PAGE)
+            return [self._ticket(project, int(each["number"]), str(each["title"])) for each in said.get("items") or []]
+
+        if not _REPOSITORY.fullmatch(project):
+            raise Refused(f"{project!r} is no repository of GitHub: one is like acme/app.")
+        return await looked_for(text, ask)
 
     async def link(self, ticket: Ticket, receipt: Receipt) -> None:
         """The receipt in the body names the conversation; an issue has no other place for it."""

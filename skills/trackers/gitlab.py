@@ -5,7 +5,7 @@ titles too, so a title has breaks where one would.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ from agent.trackers import Copy, Later, Missing, Refused, Ticket, Unsure
 from skills.trackers.body import document
 from skills.trackers.compare import the_one
 from skills.trackers.http import Api, address
+from skills.trackers.looking import PAGE, looked_for
 from skills.trackers.markdown import EMOJI, MENTION, Dialect, broken, details, has_commit, judged, last_mark, markdown
 from skills.trackers.numbered import comment_name, comment_text, envelope, has_comment, number_of
 
@@ -159,10 +160,13 @@ class GitLabTracker(GitLabRenderer):
         return await self._copy(issue, sealed, receipt)
 
     async def search(self, project: str, text: str) -> list[Ticket]:
-        """Issues that have the two longest words of the text."""
-        words = sorted(dict.fromkeys(re.findall(r"\w{3,40}", text.casefold())), key=len, reverse=True)[:2]
-        found = await self._list(f"{_path(project)}/issues", 1, search=" ".join(words), scope="all") if words else []
-        return [self._ticket(project, int(each["iid"]), str(each["title"])) for each in found[:10]]
+        """Issues that have any of the text's longest words."""
+
+        async def ask(words: Sequence[str]) -> list[Ticket]:
+            found = await self._list(f"{_path(project)}/issues", 1, search=" ".join(words), scope="all", per_page=PAGE)
+            return [self._ticket(project, int(each["iid"]), str(each["title"])) for each in found]
+
+        return await looked_for(text, ask)
 
     async def link(self, ticket: Ticket, receipt: Receipt) -> None:
         """The receipt in the description names the conversation; an issue has no other place for it."""
@@ -197,7 +201,7 @@ class GitLabTracker(GitLabRenderer):
         return self._account
 
     async def _list(self, path: str, page: int, **params: Any) -> list[Mapping[str, Any]]:
-        said = await self._api.get(path, per_page=100, page=page, **params)
+        said = await self._api.get(path, **{"per_page": 100, "page": page, **params})
         if not isinstance(said, list):
             raise Later("GitLab gave an answer that cannot be read.")
         return said

@@ -27,6 +27,7 @@ from skills.trackers.body import Paragraph, receipt_blocks, text_blocks
 from skills.trackers.compare import compared, the_one
 from skills.trackers.http import Api, address
 from skills.trackers.jira_fields import KEY, LINE_LIMIT, ROOM, TEXT_LIMIT, described, filled, kind_of, size, units, written
+from skills.trackers.looking import PAGE, looked_for
 
 PROPERTY = "signoff"
 PAGES = 100
@@ -141,13 +142,13 @@ class JiraTracker(JiraRenderer):
         return await self._copy(self._key(key, sealed.payload["project"]), sealed, receipt)
 
     async def search(self, project: str, text: str) -> list[Ticket]:
-        """Tickets that have all of the text's first words."""
-        words = [word for word in re.findall(r"\w+", text.lower()) if word not in ("and", "or", "not")][:10]
-        if not words:
-            return []
-        jql = f"project = {_quoted(project)} AND text ~ {_quoted(' '.join(words))}"
-        hits = await self._hits(await self._root(), jql, 10)
-        return [self._ticket(key, title) for key, title in hits.items()]
+        """Tickets that have any of the text's longest words."""
+
+        async def ask(words: Sequence[str]) -> list[Ticket]:
+            jql = f"project = {_quoted(project)} AND text ~ {_quoted(' '.join(words))}"
+            return [self._ticket(key, title) for key, title in (await self._hits(await self._root(), jql, PAGE)).items()]
+
+        return await looked_for(text, ask)
 
     async def link(self, ticket: Ticket, receipt: Receipt) -> None:
         """A link on the ticket to the conversation; there is one for each marker."""

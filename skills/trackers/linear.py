@@ -12,7 +12,7 @@ import hashlib
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,6 +26,7 @@ from agent.sealing import SealedTicket
 from agent.trackers import Copy, Later, Missing, Refused, Ticket, Unsure
 from skills.trackers.body import Paragraph, document, receipt_blocks, text_blocks
 from skills.trackers.http import LONGEST_PAUSE, Api, address, pause
+from skills.trackers.looking import looked_for
 from skills.trackers.markdown import EMOJI, Dialect, details, judged, markdown
 
 
@@ -86,7 +87,7 @@ query Read($id: String!) {
 
 SEARCH = """
 query Search($term: String!, $key: String!) {
-  searchIssues(term: $term, first: 10, filter: {team: {key: {eq: $key}}}) { nodes { identifier url title } }
+  searchIssues(term: $term, first: 30, filter: {team: {key: {eq: $key}}}) { nodes { identifier url title } }
 }
 """
 
@@ -206,9 +207,13 @@ class LinearTracker(LinearRenderer):
         return await self._copy(text.upper(), sealed, receipt)
 
     async def search(self, project: str, text: str) -> list[Ticket]:
-        """Issues of the team, as Linear ranks them."""
-        found = _nodes(await self._ask(SEARCH, term=text[:200], key=project.upper()), "searchIssues") if text.strip() else []
-        return [_ticket(each) for each in found]
+        """Issues of the team that have any of the text's longest words."""
+
+        async def ask(words: Sequence[str]) -> list[Ticket]:
+            said = await self._ask(SEARCH, term=" ".join(words), key=project.upper())
+            return [_ticket(each) for each in _nodes(said, "searchIssues")]
+
+        return await looked_for(text, ask)
 
     async def link(self, ticket: Ticket, receipt: Receipt) -> None:
         """An attachment with the conversation's address, of which an issue has one only."""

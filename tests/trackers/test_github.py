@@ -377,11 +377,23 @@ async def test_a_comment_is_made_once_and_calls_nobody(github: GitHub, tracker: 
 async def test_similar_issues_are_found(github: GitHub, tracker: GitHubTracker) -> None:
     github.add_issue(REPO, "The login page fails")
     github.add_issue(REPO, "Colours")
-    found = await tracker.search(REPO, 'repo:evil/x "login" page OR fails is:closed and more words')
-    assert [one.key for one in found] == []
     assert [one.title for one in await tracker.search(REPO, "login: page!")] == ["The login page fails"]
     assert await tracker.search(REPO, "?!") == []
-    assert {each.query["q"].split()[0] for each in github.requests if each.path == "/search/issues"} == {f"repo:{REPO}"}
+    [found] = await tracker.search(REPO, "A customer reports that the login page fails")
+    assert (found.key, found.url) == (f"{REPO}#1", f"{github.url}/{REPO}/issues/1")
+
+
+async def test_a_text_cannot_widen_a_search(github: GitHub, tracker: GitHubTracker) -> None:
+    github.add_repository("acme/secret")
+    github.add_issue("acme/secret", "The login page fails")
+    github.add_issue(REPO, "The login page fails here")
+    for text in ("login page repo:acme/secret", 'login" OR repo:acme/secret OR "page', "login page is:pr author:eve user:acme"):
+        assert {one.key for one in await tracker.search(REPO, text)} <= {f"{REPO}#1"}
+    asked = [each.query["q"] for each in github.requests if each.path == "/search/issues"]
+    assert all(q.startswith(f"repo:{REPO} is:issue ") and ":" not in q.removeprefix(f"repo:{REPO} is:issue ") for q in asked)
+    with pytest.raises(Refused, match="no repository"):
+        await tracker.search(f"{REPO} repo:acme/secret", "login page")
+    assert len([each for each in github.requests if each.path == "/search/issues"]) == len(asked)
 
 
 def test_connecting(tmp_path: Path) -> None:

@@ -248,6 +248,18 @@ async def test_similar_issues_are_found(tracker: GitLabTracker) -> None:
     await tracker.create(ticket, receipt(ticket))
     assert [one.title for one in await tracker.search(PATH, "login fails?")] == ["The login page fails"]
     assert await tracker.search(PATH, "?!") == []
+    assert len(await tracker.search(PATH, "A customer says that the login page fails")) == 1
+    assert await tracker.search(PATH, "nothing whatever alike") == []
+
+
+async def test_a_search_is_of_one_project(gitlab: GitLab, tracker: GitLabTracker) -> None:
+    gitlab.add_project("acme/secret")
+    ticket = seal(Destination(tracker="gitlab", project="acme/secret"), tracker.render(DRAFT, Project(key="acme/secret")))
+    await tracker.create(ticket, receipt(ticket))
+    for project in (f"{PATH}/issues?x=", "acme/web/../secret", f"{PATH}?scope=all&id=acme/secret#"):
+        with pytest.raises(Missing):
+            await tracker.search(project, "login page")
+    assert await tracker.search(PATH, "login page&id=acme%2Fsecret") == []
 
 
 def test_connecting() -> None:

@@ -355,6 +355,8 @@ async def test_similar_issues_are_found(linear: Linear, tracker: LinearTracker, 
     linear.add_issue(linear.teams[1], "The login page fails too")
     assert [one.key for one in await tracker.search("ENG", "login page")] == ["ENG-1"]
     assert await tracker.search("ENG", " ") == []
+    assert [one.key for one in await tracker.search("ENG", "A customer says the login page fails")] == ["ENG-1"]
+    assert [one.key for one in await tracker.search("ENG", 'login page" team:OPS OR too')] == ["ENG-1"]
 
 
 async def test_connecting(linear: Linear) -> None:

@@ -15,7 +15,7 @@ from agent.cli.doctor.check import TIMEOUT, Check, Status, env, parts
 from agent.cli.doctor.slack import workspace_tokens
 from persistence.database import Database
 from persistence.embedded import default_data_dir
-from persistence.migrate import NEWEST
+from persistence.migrate import NEWEST, TRIGRAMS
 from persistence.outbox import PostgresOutbox
 from persistence.queue import ALIVE
 from skills.trackers import renderers
@@ -56,6 +56,15 @@ FROM (SELECT count(*) AS waiting, extract(epoch FROM clock_timestamp() - min(at)
       WHERE done_at IS NULL AND session_id ~ '^[TE][A-Z0-9]*:[A-Z0-9]+:') effects
 """
 
+
+TRIGRAMS_TO_BE_HAD = f"""
+SELECT EXISTS (SELECT FROM pg_extension WHERE extname = '{TRIGRAMS}') OR EXISTS (
+    SELECT FROM pg_available_extension_versions WHERE name = '{TRIGRAMS}' AND (
+        NOT superuser OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
+        OR (trusted AND has_database_privilege(current_database(), 'CREATE'))
+    )
+) AS had
+"""
 
 TOKENS = "SELECT DISTINCT ON (team_id) team_id, bot_token FROM slack_bots ORDER BY team_id, installed_at DESC"
 
@@ -113,6 +122,7 @@ async def _database(dsn: str) -> tuple[Check, str]:
             if exists and exists["name"]:
                 row = await (await connection.execute("SELECT version_num FROM signoff_version")).fetchone()
             version = str(row["version_num"]) if row else ""
+            [trigrams] = await (await connection.execute(TRIGRAMS_TO_BE_HAD)).fetchall()
     except psycopg.ProgrammingError as error:
         if error.sqlstate:
             raise
@@ -134,6 +144,9 @@ async def _database(dsn: str) -> tuple[Check, str]:
     else:
         found = f"its schema {version} is newer than this version's {NEWEST}"
         todo = "use the version of Signoff that the other processes use"
+    if version < NEWEST and not trigrams["had"]:
+        found, verdict = f"{found}; it lacks the extension {TRIGRAMS}, and our user may not create it", "wrong"
+        todo = f"let an administrator install PostgreSQL's contrib package and run CREATE EXTENSION {TRIGRAMS} in it"
     return Check("database", verdict, f"{where}; {found}", todo), version
 
 

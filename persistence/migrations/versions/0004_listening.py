@@ -1,5 +1,7 @@
 """What a listening model and similar tickets need: what each call cost, what was found, and what filed tickets are about."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -29,7 +31,7 @@ FILL = sa.text(
 
 def upgrade() -> None:
     """Adds columns; what was filed before is found, too. Raises NoTrigrams."""
-    calls: list[sa.Column[object]] = [
+    calls: list[sa.Column[Any]] = [
         *(sa.Column(name, sa.Text, nullable=False, server_default="") for name in ("model", "error")),
         *(
             sa.Column(name, sa.Integer, nullable=False, server_default="0")
