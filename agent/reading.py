@@ -77,6 +77,11 @@ class Listener:
         """It can make sense of what people say to each other; else only the requester and who speaks to it are read."""
         return not self.guided
 
+    @property
+    def crowded(self) -> bool:
+        """As many messages are read by the model as may be at once."""
+        return not self.guided and self.asker.crowded
+
 
 def interview() -> Listener:
     """The guided interview, which matches an answer to one question at a time, and takes words for what they are labelled."""

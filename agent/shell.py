@@ -9,8 +9,9 @@ from agent import shows
 from agent.catalogue import Catalogue
 from agent.ladder import Ladder
 from agent.ports import Facts, LostRace, NotYet, Snapshot, Store, Turn, Unheard, Unreachable, Verdict
-from agent.protocol import Decision, Reply, Setting, Settlement
+from agent.protocol import Decision, Likeness, Reply, Setting, Settlement
 from agent.sealing import Destination
+from agent.similar import Similar
 from agent.trackers import Later, Refused
 from agent.turn import Turns
 
@@ -31,6 +32,11 @@ FACTS_PAUSE = 60.0
 
 BUDGET = 60.0
 """Seconds that a turn may take, a model's thinking included."""
+
+CROWDED = 1.0
+"""Seconds for which a message waits while as many are read as may be."""
+
+SAME = "“{title}” was asked for in {thread}, and is said there to be this ticket."
 
 Deliver = Callable[[str], Awaitable[float | None]]
 """Takes a session's effects outside; gives the seconds after which to look again, if need be."""
@@ -59,8 +65,18 @@ class TerminalFacts:
 class Shell:
     """The handlers of the queue's jobs (`persistence.queue.Handlers`). Any number of shells may serve one store."""
 
-    def __init__(self, store: Store, turns: Turns, ladder: Ladder, facts: Facts, deliver: Deliver | None = None) -> None:
-        self._store, self._turns, self._ladder, self._facts, self._deliver = store, turns, ladder, facts, deliver
+    def __init__(
+        self,
+        store: Store,
+        turns: Turns,
+        ladder: Ladder,
+        similar: Similar,
+        facts: Facts,
+        deliver: Deliver | None = None,
+        crowded: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._store, self._turns, self._ladder, self._similar = store, turns, ladder, similar
+        self._facts, self._deliver, self._crowded = facts, deliver, crowded
 
     async def wake(self, session_id: str, tries: int) -> None:
         """Takes the session's events in order until none is left; `tries` is how often this job was put off before."""
@@ -117,17 +133,35 @@ class Shell:
         """The snapshot with what was really said, the verdict on a click, and the reply if it was heard as another."""
         answer = snapshot.event.answer
         if isinstance(answer, Decision):
-            return snapshot, await self._facts.may_decide(snapshot, answer), None
+            return snapshot, await self._linked(snapshot, answer, await self._facts.may_decide(snapshot, answer)), None
         if isinstance(answer, Settlement):
             return snapshot, await self._proven(snapshot, answer, await self._facts.may_decide(snapshot, answer)), None
         if not isinstance(answer, Reply):
             return snapshot, Verdict(), None
         if not self._turns.reads(snapshot, answer):
             return snapshot, Verdict(), None
+        if self._crowded():
+            raise NotYet(CROWDED)
         heard = await self._facts.hear(snapshot, answer.model_copy())
         if heard == answer:
             return snapshot, Verdict(), None
         return replace(snapshot, event=snapshot.event.model_copy(update={"answer": heard})), Verdict(), heard
+
+    async def _linked(self, snapshot: Snapshot, click: Decision, verdict: Verdict) -> Verdict:
+        """The verdict on somebody who says which ticket it is, with that ticket if the conversation is linked there by now."""
+        card = snapshot.clicked
+        if not (click.same_as and verdict.allowed and card and card.status == "open"):
+            return verdict
+        offered = [Likeness.model_validate(one) for one in snapshot.state.get("similar", [])]
+        if (ticket := next((one for one in offered if one.key == click.same_as), None)) is None:
+            return verdict.model_copy(update={"why": f"{click.same_as} is none of the tickets that were found"})
+        destination = Destination(tracker=card.sealed["tracker"], project=card.sealed["project"])
+        text = SAME.format(title=card.sealed["title"], thread=verdict.thread or snapshot.event.session_id)
+        try:
+            linked = await self._similar.link(ticket, destination, snapshot.event.event_id, verdict.name or click.by, text)
+        except (Refused, Later) as error:
+            return verdict.model_copy(update={"why": str(error).rstrip(".")})
+        return verdict.model_copy(update={"ticket": linked})
 
     async def _proven(self, snapshot: Snapshot, said: Settlement, verdict: Verdict) -> Verdict:
         """The verdict on somebody who says that a ticket is there, with that ticket if it is the one."""

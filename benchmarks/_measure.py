@@ -23,10 +23,12 @@ from agent.ports import Event, Snapshot, Turn
 from agent.reading import interview
 from agent.sealing import Destination
 from agent.shell import Shell, TerminalFacts
+from agent.similar import Similar
 from agent.turn import Turns
 from persistence import embedded, keeper
 from persistence.database import Database, open_database
 from persistence.filings import PostgresFilings
+from persistence.similar import OurFilings
 from persistence.store import PostgresStore
 from persistence.tickets import PostgresTickets
 from skills.trackers import renderers
@@ -92,7 +94,8 @@ async def working(database: Database) -> AsyncIterator[WatchedStore]:
     local = LocalTracker(PostgresTickets(database.engine))
     catalogue = Catalogue({local.name: local})
     ladder, facts = Ladder(PostgresFilings(database), catalogue), TerminalFacts(catalogue, Destination())
-    async with database.queue.working(Shell(store, Turns(compiled(TurnSaver())), ladder, facts)):
+    similar = Similar(catalogue, OurFilings(database))
+    async with database.queue.working(Shell(store, Turns(compiled(TurnSaver())), ladder, similar, facts)):
         yield store
 
 

@@ -29,11 +29,13 @@ from agent.protocol import Decision, FilingOutcome, Reply
 from agent.reading import interview
 from agent.sealing import Destination
 from agent.shell import Shell, TerminalFacts
+from agent.similar import Similar
 from agent.trackers import Tracker
 from agent.turn import Turns
 from benchmarks._measure import fresh_database, percentile, report
 from persistence.database import Database
 from persistence.filings import PostgresFilings
+from persistence.similar import OurFilings
 from persistence.store import PostgresStore
 from skills.trackers import connected
 from skills.trackers.http import TIMEOUT
@@ -128,7 +130,8 @@ async def measure() -> tuple[list[tuple[float, list[float]]], list[tuple[float, 
             catalogue, destination = Catalogue(trackers), Destination(tracker="github", project="acme/web")
             store = Told(database)
             turns = Turns(build(interview(), trackers, destination, TurnSaver()))
-            shell = Shell(store, turns, Ladder(PostgresFilings(database), catalogue), TerminalFacts(catalogue, destination))
+            ladder, similar = Ladder(PostgresFilings(database), catalogue), Similar(catalogue, OurFilings(database))
+            shell = Shell(store, turns, ladder, similar, TerminalFacts(catalogue, destination))
             ours, theirs = [], []
             async with database.queue.working(shell):
                 for round_ in range(ROUNDS):

@@ -12,14 +12,16 @@ from agent.graph import build
 from agent.ladder import Ladder
 from agent.ports import Event
 from agent.protocol import Decision, Reply, Settlement
-from agent.reading import interview
+from agent.reading import Listener, interview
 from agent.sealing import Destination
 from agent.shell import Shell, TerminalFacts
+from agent.similar import Similar
 from agent.trackers import Tracker
 from agent.turn import Turns
 from persistence.database import Database
 from persistence.feed import Feed
 from persistence.filings import PostgresFilings
+from persistence.similar import OurFilings
 from persistence.store import PostgresStore
 from persistence.tickets import PostgresTickets
 from skills.trackers.local import LocalTracker
@@ -29,13 +31,16 @@ COMPLETE = "Title: Export fails\nProblem: It answers 500.\nAcceptance criteria: 
 _events = count(1)
 
 
-def make_shell(database: Database, tracker: Tracker | None = None, project: str = "LOCAL") -> Shell:
+def make_shell(
+    database: Database, tracker: Tracker | None = None, project: str = "LOCAL", listener: Listener | None = None
+) -> Shell:
     """The shell as the command line wires it, over one tracker."""
     tracker = tracker or LocalTracker(PostgresTickets(database.engine))
     catalogue, destination = Catalogue({tracker.name: tracker}), Destination(tracker=tracker.name, project=project)
-    graph = build(interview(), {tracker.name: tracker}, destination, TurnSaver())
-    ladder = Ladder(PostgresFilings(database), catalogue)
-    return Shell(PostgresStore(database), Turns(graph), ladder, TerminalFacts(catalogue, destination))
+    graph = build(listener or interview(), {tracker.name: tracker}, destination, TurnSaver(), looks=True)
+    ladder, similar = Ladder(PostgresFilings(database), catalogue), Similar(catalogue, OurFilings(database))
+    turns = Turns(graph, find=similar.find)
+    return Shell(PostgresStore(database), turns, ladder, similar, TerminalFacts(catalogue, destination))
 
 
 class Talk:

@@ -165,12 +165,16 @@ def shell(
     from agent.graph import build
     from agent.ladder import Ladder
     from agent.shell import Shell, TerminalFacts
+    from agent.similar import Similar
     from agent.turn import Turns
     from persistence.filings import PostgresFilings
+    from persistence.similar import OurFilings
     from persistence.store import PostgresStore
     from skills.trackers import renderers
 
     default = destination(catalogue.trackers)
-    turns = Turns(build(listener, renderers(), default, TurnSaver()), overhears=listener.overhears)
-    ladder = Ladder(PostgresFilings(opened), catalogue)
-    return Shell(PostgresStore(opened), turns, ladder, facts or TerminalFacts(catalogue, default), deliver)
+    similar = Similar(catalogue, OurFilings(opened))
+    graph = build(listener, renderers(), default, TurnSaver(), looks=True)
+    turns = Turns(graph, overhears=listener.overhears, find=similar.find)
+    ladder, known = Ladder(PostgresFilings(opened), catalogue), facts or TerminalFacts(catalogue, default)
+    return Shell(PostgresStore(opened), turns, ladder, similar, known, deliver, lambda: listener.crowded)

@@ -9,21 +9,12 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from agent.catalogue import Catalogue
-from agent.checkpoint import TurnSaver
 from agent.extract import NOT_SO
-from agent.graph import build
-from agent.ladder import Ladder
 from agent.protocol import Decision
 from agent.reading import Listener
-from agent.sealing import Destination
-from agent.shell import Shell, TerminalFacts
-from agent.turn import Turns
 from persistence.database import Database
-from persistence.filings import PostgresFilings
-from persistence.store import PostgresStore
 from skills.trackers import connected
-from tests.support import Talk, of_kind
+from tests.support import Talk, make_shell, of_kind
 from tests.trackers_sim.github import running_github
 
 PAYLOADS = (
@@ -90,11 +81,8 @@ def listener() -> Listener:
 async def test_no_post_without_a_decision(database: Database, listener: Listener) -> None:
     async with running_github() as github:
         github.add_repository("acme/web")
-        trackers = connected({"GITHUB_TOKEN": github.token, "GITHUB_API_URL": github.url})
-        catalogue, destination = Catalogue(trackers), Destination(tracker="github", project="acme/web")
-        turns = Turns(build(listener, trackers, destination, TurnSaver()))
-        ladder = Ladder(PostgresFilings(database), catalogue)
-        shell = Shell(PostgresStore(database), turns, ladder, TerminalFacts(catalogue, destination))
+        [tracker] = connected({"GITHUB_TOKEN": github.token, "GITHUB_API_URL": github.url}).values()
+        shell = make_shell(database, tracker, "acme/web", listener)
         async with database.queue.working(shell):
             for number, payload in enumerate(PAYLOADS):
                 one = Talk(database, f"terminal:payload-{number}")
