@@ -156,9 +156,14 @@ def newest(messages: Sequence[dict[str, Any]], room: int) -> list[dict[str, Any]
     return kept[::-1]
 
 
+def characters_of(answer: AIMessage) -> int:
+    """How long an answer is."""
+    return sum(len(str(call)) for call in (*answer.tool_calls, *answer.invalid_tool_calls)) + len(str(answer.text))
+
+
 def heard_in(answer: AIMessage) -> Heard:
     """What an answer says, if it is one call of the tool in its form. Raises Unusable."""
-    if sum(len(str(call)) for call in (*answer.tool_calls, *answer.invalid_tool_calls)) + len(str(answer.text)) > ANSWER_LIMIT:
+    if characters_of(answer) > ANSWER_LIMIT:
         raise Unusable(f"it has more than {ANSWER_LIMIT:,} characters")
     if answer.invalid_tool_calls:
         raise Unusable("the arguments of its call are no JSON object of its form")

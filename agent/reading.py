@@ -10,19 +10,21 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, messages_to_dict
+from langchain_core.messages import AIMessage, BaseMessage
 
 from agent.asking import PATIENCE, Asker, Unanswered
 from agent.draft import TicketDraft
 from agent.interview import NAME as INTERVIEW
 from agent.interview import GuidedInterview
 from agent.listening import (
+    ANSWER_LIMIT,
     NEW_CHARACTERS,
     REPLY_LIMIT,
     Heard,
     Intent,
     Unusable,
     again,
+    characters_of,
     heard_in,
     reads,
     request_for,
@@ -221,12 +223,18 @@ def _begun(request: Sequence[BaseMessage], event_id: str, ordinal: int, model: s
 
 
 def _ended(call: ModelCall, answer: AIMessage, milliseconds: int) -> ModelCall:
-    [kept] = messages_to_dict([answer])
     used = answer.usage_metadata
     sent = (used and used["input_tokens"]) or call.characters // CHARACTERS_A_TOKEN
-    came = (used and used["output_tokens"]) or len(f"{answer.text}{answer.tool_calls}") // CHARACTERS_A_TOKEN
+    came = (used and used["output_tokens"]) or characters_of(answer) // CHARACTERS_A_TOKEN
     counted = {"input_tokens": sent, "output_tokens": came, "milliseconds": milliseconds}
-    return call.model_copy(update={"answer": kept["data"], **counted})
+    return call.model_copy(update={"answer": _kept(answer).model_dump(exclude_defaults=True), **counted})
+
+
+def _kept(answer: AIMessage) -> AIMessage:
+    """What of an answer is put on record: what was read of it; of one that is too long, enough for it to be too long again."""
+    if characters_of(answer) > ANSWER_LIMIT:
+        return AIMessage(str(answer.text or answer.tool_calls or answer.invalid_tool_calls)[: ANSWER_LIMIT + 1])
+    return AIMessage(answer.text, tool_calls=answer.tool_calls, invalid_tool_calls=answer.invalid_tool_calls)
 
 
 def _since(began: float) -> int:
