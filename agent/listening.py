@@ -35,8 +35,11 @@ REPLY_LIMIT = 1_500
 NEW_CHARACTERS = 24_000
 """Characters of new messages that one request carries; the newest is always among them."""
 
+EARLIER = 4
+"""Earlier messages that it carries: the draft holds what was said before them."""
+
 EARLIER_CHARACTERS = 8_000
-"""Characters of earlier messages that it carries."""
+"""Characters that they may have together."""
 
 Intent = Literal["information", "correction", "question", "show", "start_over", "forget", "approval", "small_talk"]
 
@@ -132,7 +135,7 @@ def request_for(state: State, new: Sequence[Reply]) -> list[BaseMessage]:
     content: dict[str, Any] = {
         "draft": {name: value for name, value in draft.items() if value or name not in others},
         "asked": [question.model_dump(include={"field", "text"}) for question in state.asking],
-        "earlier": newest([_as_json(past) for past in earlier if past.event_id not in ids], EARLIER_CHARACTERS),
+        "earlier": newest([_as_json(past) for past in earlier if past.event_id not in ids][-EARLIER:], EARLIER_CHARACTERS),
         "new": [_as_json(reply) for reply in new],
     }
     if kind and (custom := kind.custom()):

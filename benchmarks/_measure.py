@@ -51,7 +51,7 @@ def fresh_server() -> Iterator[str]:
 
 
 def compiled(checkpointer: BaseCheckpointSaver[str] | BaseCheckpointSaver[int]) -> Graph:
-    """The graph as `chat` has it without a model: the guided interview, the local tracker."""
+    """The graph as `chat` has it without a model, but that it does not look for similar tickets: both sides can run it."""
     return build(interview(), renderers(), Destination(), checkpointer)
 
 
