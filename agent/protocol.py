@@ -116,6 +116,8 @@ def to_hitl(request: Request) -> dict[str, Any]:
     """The request in the form that LangGraph Studio, Agent Chat UI and Agent Inbox display (HITLRequest)."""
     name = next(name for name, (model, _, _) in _ACTIONS.items() if isinstance(request, model))
     _, description, decisions = _ACTIONS[name]
+    if isinstance(request, PreviewRequest) and request.unsaid:
+        description += " Nobody said this: " + "; ".join(f"{one.field}: {one.value}" for one in request.unsaid)
     return {
         "action_requests": [{"name": name, "args": request.model_dump(mode="json"), "description": description}],
         "review_configs": [{"action_name": name, "allowed_decisions": decisions}],
