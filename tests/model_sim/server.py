@@ -5,7 +5,7 @@ import json
 import struct
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
@@ -93,7 +93,7 @@ class Model:
 
     def application(self) -> web.Application:
         """All that is served."""
-        served = web.Application(client_max_size=2**26)
+        served = web.Application(middlewares=[_once], client_max_size=2**26)
         served.router.add_post("/v1/chat/completions", self._complete)
         served.router.add_route("*", "/{path:.*}", self._unknown)
         return served
@@ -157,6 +157,7 @@ class Model:
 
     async def _drip(self, request: web.Request, seconds: float) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        response.force_close()
         await response.prepare(request)
         try:
             while not await self._wait(seconds):
@@ -194,11 +195,21 @@ class Model:
 
     async def _events(self, request: web.Request, events: Sequence[str]) -> web.StreamResponse:
         response = web.StreamResponse(headers=STREAM)
+        response.force_close()
         await response.prepare(request)
         for event in events:
             await response.write(event.encode())
         await response.write_eof()
         return response
+
+
+@web.middleware
+async def _once(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+    """Ends each connection with its answer: nobody closes the clients of models, and what they keep open outlives a test."""
+    response = await handler(request)
+    if not response.prepared:
+        response.force_close()
+    return response
 
 
 def _deltas(message: Json) -> Iterator[Json]:

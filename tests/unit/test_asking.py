@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from agent import asking
 from agent.asking import AT_ONCE, Asker, Unanswered, passes, reason, status_of, wanted
 from agent.listening import Unusable, heard_in
-from agent.model import configured_listener
+from agent.model import configured_listener, probe
 from agent.ports import ModelCall
 from tests.model_sim import (
     After,
@@ -320,3 +320,20 @@ def test_errors_of_other_clients(error: Exception, status: int | None, again: bo
 async def test_a_timeout_that_a_client_raises_itself() -> None:
     one = Asker(Broken(error=TimeoutError(SECRET)), [], patience=20)
     assert await unanswered(one) == "no answer came within 20 seconds"
+
+
+@pytest.mark.parametrize(
+    ("item", "wrong"),
+    [
+        (FINE, ""),
+        (Status(401), "The model openai:any does not answer: the provider refuses the key."),
+        (Status(404), "The model openai:any does not answer: the provider does not know this model."),
+        (Garbage(), "The model openai:any does not answer: what the provider answers cannot be read (JSONDecodeError)."),
+        (Hang(), "The model openai:any does not answer: no answer came within 0.4 seconds."),
+        (Empty(), "The model openai:any answers without calling the tool as it was asked to (it is empty)."),
+    ],
+)
+async def test_a_probe_says_what_is_wrong(item: Item, wrong: str) -> None:
+    async with running_model([item]) as server:
+        known = {"SIGNOFF_MODEL": "openai:any", "SIGNOFF_MODEL_URL": server.url, "SIGNOFF_MODEL_TIMEOUT": "0.4"}
+        assert await probe(configured_listener(known)) == wrong

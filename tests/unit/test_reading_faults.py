@@ -47,7 +47,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def listener(server: Model, **more: str) -> Listener:
-    known = {"SIGNOFF_MODEL": "openai:any", "SIGNOFF_MODEL_URL": server.url, "SIGNOFF_MODEL_TIMEOUT": "0.5"}
+    known = {"SIGNOFF_MODEL": "openai:any", "SIGNOFF_MODEL_URL": server.url, "SIGNOFF_MODEL_TIMEOUT": "10"}
     return configured_listener(known | more)
 
 
@@ -161,7 +161,7 @@ UNANSWERED: list[tuple[Item, int, str]] = [
 @pytest.mark.parametrize(("item", "tries", "why"), UNANSWERED, ids=lambda one: repr(one)[:60])
 async def test_without_an_answer_the_interview_reads_at_once(item: Item, tries: int, why: str) -> None:
     async with running_model([item]) as server:
-        who = listener(server)
+        who = listener(server, SIGNOFF_MODEL_TIMEOUT="0.5" if isinstance(item, Hang | Drip) else "10")
         reading = await read(who, [LABELLED], TicketDraft())
         assert server.count == tries
         assert (reading.draft.problem, reading.unread) == ("The export of ACME fails.", [])
@@ -178,9 +178,9 @@ async def test_without_an_answer_the_interview_reads_at_once(item: Item, tries: 
 
 async def test_an_unusable_answer_and_then_none() -> None:
     async with running_model([Text("hi"), Hang()]) as server:
-        reading = await read(listener(server), [LABELLED], TicketDraft())
+        reading = await read(listener(server, SIGNOFF_MODEL_TIMEOUT="1"), [LABELLED], TicketDraft())
         assert server.count == 2
-    assert reading.said[0] == TAKEN_OVER.format(why="no answer came within 0.5 seconds")
+    assert reading.said[0] == TAKEN_OVER.format(why="no answer came within 1 seconds")
     assert (reading.draft.problem, [bool(call.error) for call in reading.calls]) == (LABELLED.text[9:], [False, True, False])
 
 
