@@ -9,7 +9,7 @@ from agent.catalogue import Catalogue
 from agent.protocol import Found, Likeness, SimilarRequest
 from agent.sealing import Destination
 from agent.trackers import Later, Refused, Ticket
-from agent.words import ALIKE, CLOSE, Alike, likeness, telling
+from agent.words import ALIKE, CLOSE, Alike, likeness, telling, words
 
 PATIENCE = 4.0
 """Seconds for all places together."""
@@ -86,22 +86,23 @@ def best(request: SimilarRequest, ours: Sequence[tuple[Likeness, float]], theirs
     """Of our own filings and of the tracker's tickets those that are most like the request, each once, with why."""
     filed = {ticket.key.casefold(): (ticket, score) for ticket, score in ours}
     there = {ticket.key.casefold(): ticket for ticket in theirs}
-    candidates: list[tuple[float, Likeness]] = []
+    candidates: list[tuple[float, bool, Likeness]] = []
     for key in [*filed, *(key for key in there if key not in filed)]:
         known, score = filed.get(key, (Likeness(key=""), 0.0))
         now = there.get(key) or Ticket(key=known.key, url=known.url)
         title = now.title or known.title  # the tracker's is newer
         alike = likeness(request.title, request.problem, title)
-        why = ", ".join(filter(None, (known.why, _why(alike))))
+        same = words(title) == words(request.title)
+        why = ", ".join(filter(None, (known.why, "the same title" if same else _why(alike))))
         ticket = Likeness(key=now.key, url=now.url or known.url, title=title, why=why)
-        candidates.append((max(score, alike.score), ticket))
-    candidates.sort(key=lambda one: -one[0])
-    return [ticket for score, ticket in candidates if score >= ALIKE][:BEST]
+        candidates.append((max(score, alike.score), same, ticket))
+    candidates.sort(key=lambda one: one[:2], reverse=True)
+    return [ticket for score, _, ticket in candidates if score >= ALIKE][:BEST]
 
 
 def _why(alike: Alike) -> str:
     if alike.title >= CLOSE:
-        return "the same title" if alike.title == 1 else "nearly the same title"
+        return "nearly the same title"
     named = alike.shared[:NAMED]
     if alike.score < ALIKE or not named:
         return "it says much the same"

@@ -11,6 +11,9 @@ LONGEST = 20_000
 ALIKE = 0.5
 """From here on two texts count as alike, on a scale from 0 to 1."""
 
+MORE_IN_DOUBT = 0.55
+"""What is left of the doubt with each word in common: one alone is not enough."""
+
 CLOSE = 0.7
 """From here on two titles are nearly the same."""
 
@@ -95,7 +98,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def _share(number: int, of: int) -> float:
-    return number / of * (1 - 0.55**number) if of else 0.0
+    return number / of * (1 - MORE_IN_DOUBT**number) if of else 0.0
 
 
 def _overlap(one: Collection[str], other: Collection[str]) -> float:

@@ -8,24 +8,25 @@ from sqlalchemy import text
 
 from agent.draft import LISTS, LONG, TITLE_LIMIT
 from agent.protocol import Likeness, SimilarRequest
-from agent.words import ALIKE, LONGEST, telling, words
+from agent.words import ALIKE, LONGEST, MORE_IN_DOUBT, telling, words
 from persistence.database import Database
 from persistence.tables import storable
 
 ASKED = 30
 """Telling words that are asked for; those of the title come first."""
 
-ONE_WORD = 0.6079
-"""What `ts_rank` gives for a text that has every word once, if no place in it weighs less than another: 6 / pi squared."""
+EVERY_WORD = 0.6079
+"""What `ts_rank` gives for a text with every word, if each counts once and in all places the same: 6 / pi squared."""
 
 LIKE = text(
     f"""
     SELECT key, url, title, at, score FROM (
-        SELECT key, url, title, at, greatest(
-            similarity(title, :title),
-            least(ts_rank('{{1,1,1,1}}', to_tsvector('simple', about), to_tsquery('simple', :words)) / {ONE_WORD}, 1)
-        ) AS score
-        FROM filings
+        SELECT key, url, title, at,
+               greatest(similarity(title, :title), share * (1 - power({MORE_IN_DOUBT}, share * :number))) AS score
+        FROM filings, LATERAL (
+            SELECT ts_rank('{{1,1,1,1}}', strip(to_tsvector('simple', about)), to_tsquery('simple', :words)) / {EVERY_WORD}
+                   AS share
+        ) words
         WHERE (title % :title OR to_tsvector('simple', about) @@ to_tsquery('simple', :words))
         AND status = 'filed' AND tracker = :tracker AND project = :project
     ) filing WHERE score >= {ALIKE} ORDER BY score DESC, at DESC LIMIT :limit
@@ -53,6 +54,7 @@ class OurFilings:
         values = {
             "title": storable(request.title)[:TITLE_LIMIT],
             "words": " | ".join(asked),
+            "number": len(asked),
             "tracker": storable(request.destination.tracker),
             "project": storable(request.destination.project),
             "limit": limit,
