@@ -41,7 +41,14 @@ NO_CALL = InvalidToolCall(type="invalid_tool_call", id=None, name=None, args=Non
 
 
 class Unanswered(Exception):
-    """The model gave no answer; the text says why, to be put in a sentence for people."""
+    """The model gave no answer; the text says why, to be put in a sentence for people.
+
+    `again`: it may answer if it is asked once more, as after a hang, or an answer that could not be read.
+    """
+
+    def __init__(self, why: str, *, again: bool = False) -> None:
+        super().__init__(why)
+        self.again = again
 
 
 @dataclass
@@ -73,11 +80,12 @@ class Asker:
             async with asyncio.timeout(self.patience):
                 answer = await self._try(request)
         except TimeoutError:
-            raise self._failed(f"no answer came within {self.patience:g} seconds") from None
+            raise self._failed(f"no answer came within {self.patience:g} seconds", again=True) from None
         except Unanswered:
             raise
         except Exception as error:  # providers raise whatever they like, also for an answer that they cannot read
-            raise self._failed(reason(error), counts=status_of(error) not in OURS) from error
+            unread = status_of(error) is None and not passes(error)
+            raise self._failed(reason(error), again=unread, counts=status_of(error) not in OURS) from error
         finally:
             self._under_way -= 1
         self._failures = 0
@@ -96,11 +104,11 @@ class Asker:
             await asyncio.sleep(max(pause, asked_for))
         raise AssertionError("the last try returns or raises")
 
-    def _failed(self, why: str, *, counts: bool = True) -> Unanswered:
+    def _failed(self, why: str, *, again: bool, counts: bool = True) -> Unanswered:
         self._failures += counts
         if counts and self._failures >= FAILURES:
             self._rests_until = time.monotonic() + REST
-        return Unanswered(why)
+        return Unanswered(why, again=again)
 
 
 def _answer(came: BaseMessage) -> AIMessage:

@@ -20,6 +20,7 @@ from agent.asking import Unanswered
 from agent.checkpoint import TurnSaver
 from agent.draft import CUSTOM, FIELDS, TicketDraft
 from agent.graph import build
+from agent.interview import NAME as INTERVIEW
 from agent.interview import GuidedInterview
 from agent.ports import ApprovalRecord, Card, Event, Filing, FilingFacts, ModelCall, Pending, Settled, Snapshot, Turn, Verdict
 from agent.protocol import Decision, FilingOutcome, Found, Settlement, SimilarRequest
@@ -264,7 +265,7 @@ class _Recorded(GuidedInterview):
             return super()._generate(messages, stop, run_manager, **kwargs)
         call = self.calls.pop(0)
         if call.error:
-            raise Unanswered(call.error)
+            raise Unanswered(call.error, again=bool(self.calls) and self.calls[0].model != INTERVIEW)
         return ChatResult(generations=[ChatGeneration(message=AIMessage.model_validate(call.answer))])
 
 

@@ -159,6 +159,10 @@ class Reader:
             return heard_in(await self._asked(request, event_id, reading))
         except Unusable as error:
             request = again(request, str(error))
+        except Unanswered as error:
+            if not error.again:
+                raise
+            request = again(request, str(error))
         try:
             return heard_in(await self._asked(request, event_id, reading))
         except Unusable as error:
@@ -167,7 +171,7 @@ class Reader:
     async def _asked(self, request: list[BaseMessage], event_id: str, reading: Reading) -> AIMessage:
         began, call = time.monotonic(), _begun(request, event_id, len(reading.calls), self._listener.name)
         try:
-            if reading.spent >= self._listener.budget:
+            if reading.spent >= self._listener.budget and not reading.calls:  # what is begun is brought to its end
                 raise Unanswered(SPENT)
             answer = await self._listener.asker.ask(request)
         except Unanswered as error:

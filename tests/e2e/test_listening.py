@@ -112,9 +112,7 @@ def test_what_is_wrong_with_the_model_is_said_at_the_start(signoff: Forker, dsn:
         ({"SIGNOFF_MODEL": "openai:any", "OPENAI_API_KEY": "k", "SIGNOFF_MODEL_BUDGET": "-1"}, "SIGNOFF_MODEL_BUDGET"),
     ],
 )
-def test_a_model_that_cannot_be_used_is_named_in_a_sentence(
-    signoff: Forker, dsn: str, given: dict[str, str], told: str
-) -> None:
+def test_a_model_that_cannot_be_used_is_told_in_a_sentence(signoff: Forker, dsn: str, given: dict[str, str], told: str) -> None:
     ended = signoff.start(dsn, "chat", "--json", script="hello\n", environ=given)
     assert ended.wait() == 2
     assert told in ended.stderr
@@ -171,7 +169,8 @@ def test_it_is_this_one_links_and_files_nothing(signoff: Forker, dsn: str) -> No
         bob.send("/same LOCAL-9")
         assert bob.wait_for("decision")["row"] == "unlinked"
         bob.send("/same LOCAL-1")
-        assert "LOCAL-1" in bob.wait_for("say")["text"]
+        assert bob.wait_for("decision", 2)["status"] == "rejected"
+        assert "It is LOCAL-1, which is linked" in bob.wait_for("say", 2)["text"]
         bob.send("/approve")
         assert bob.wait_for("decision", 3)["status"] != "approved"
         bob.wait()

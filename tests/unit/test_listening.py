@@ -186,7 +186,7 @@ async def test_a_second_answer_that_can_be_used_is() -> None:
 async def test_what_nobody_could_read_is_kept_and_read_when_the_model_answers_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.asking.REST", 0.0)
     place = heard(patch("environment", "the EU one", message="m2"))
-    talk = Held(TICKET, ValueError("no JSON"), place)
+    talk = Held(TICKET, *[ValueError("no JSON")] * 2, place)
     await talk.say(SAID)
     assert "what the provider answers cannot be read" in await talk.told("it is the EU one")
     [card] = [show for show in await talk.say("show") if show["kind"] == "preview"]

@@ -140,40 +140,51 @@ async def test_a_second_answer_that_can_be_used_is(item: Item, problem: str) -> 
     assert (reading.draft.problem, reading.taken_over, reading.said) == ("The export of ACME fails.", "", [])
 
 
-UNANSWERED: list[tuple[Item, int, str]] = [
-    (Garbage(), 1, "what the provider answers cannot be read (JSONDecodeError)"),
-    (Garbage(kind="text/html"), 1, "what the provider answers cannot be read (ValueError)"),
-    (GarbageStream(), 1, "what the provider answers cannot be read (ValueError)"),
-    (NoChoices(), 1, "what the provider answers cannot be read (IndexError)"),
+UNANSWERED: list[tuple[Item, int, int, str]] = [
+    (Garbage(), 2, 2, "what the provider answers cannot be read (JSONDecodeError)"),
+    (Garbage(kind="text/html"), 2, 2, "what the provider answers cannot be read (ValueError)"),
+    (GarbageStream(), 2, 2, "what the provider answers cannot be read (ValueError)"),
+    (NoChoices(), 2, 2, "what the provider answers cannot be read (IndexError)"),
     (
         Raw({"choices": [{"message": {"role": "user", "content": "x"}}]}),
-        1,
+        2,
+        2,
         "what the provider answers cannot be read (TypeError)",
     ),
-    (Hang(), 1, "no answer came within 0.5 seconds"),
-    (Drip(0.1), 1, "no answer came within 0.5 seconds"),
-    (Status(401), 1, "the provider refuses the key"),
-    (Status(500), 3, "the provider answers with the status 500"),
-    (Reset(), 3, "the provider cannot be reached"),
+    (Hang(), 2, 2, "no answer came within 0.5 seconds"),
+    (Drip(0.1), 2, 2, "no answer came within 0.5 seconds"),
+    (Status(401), 1, 1, "the provider refuses the key"),
+    (Status(500), 1, 3, "the provider answers with the status 500"),
+    (Reset(), 1, 3, "the provider cannot be reached"),
 ]
+"""What comes, how often it is asked for, by how many requests, and what is said of it."""
 
 
-@pytest.mark.parametrize(("item", "tries", "why"), UNANSWERED, ids=lambda one: repr(one)[:60])
-async def test_without_an_answer_the_interview_reads_at_once(item: Item, tries: int, why: str) -> None:
+@pytest.mark.parametrize(("item", "calls", "requests", "why"), UNANSWERED, ids=lambda one: repr(one)[:60])
+async def test_without_an_answer_the_interview_reads(item: Item, calls: int, requests: int, why: str) -> None:
     async with running_model([item]) as server:
         who = listener(server, SIGNOFF_MODEL_TIMEOUT="0.5" if isinstance(item, Hang | Drip) else "10")
         reading = await read(who, [LABELLED], TicketDraft())
-        assert server.count == tries
+        assert server.count == requests
         assert (reading.draft.problem, reading.unread) == ("The export of ACME fails.", [])
         assert reading.said[0] == TAKEN_OVER.format(why=why)
-        assert [(call.model, call.error) for call in reading.calls] == [("openai:any", why), ("guided-interview", "")]
-        reading = await read(who, [OVERHEARD, UNPLACED])
-        assert (reading.draft, reading.unread) == (KNOWN, [OVERHEARD, UNPLACED])
-        assert reading.said == [TAKEN_OVER.format(why=why), UNREADABLE]
+        made = [(call.model, call.error) for call in reading.calls]
+        assert made == [*[("openai:any", why)] * calls, ("guided-interview", "")]
+        if calls == 1:
+            reading = await read(who, [OVERHEARD, UNPLACED])
+            assert (reading.draft, reading.unread) == (KNOWN, [OVERHEARD, UNPLACED])
+            assert reading.said == [TAKEN_OVER.format(why=why), UNREADABLE]
         count = server.count
-        reading = await read(who, [UNPLACED], unread=reading.unread[:1])
+        reading = await read(who, [UNPLACED], unread=[OVERHEARD])
         assert server.count == count, "it rests"
         assert reading.unread == [OVERHEARD, UNPLACED]
+
+
+async def test_what_cannot_be_read_is_asked_for_once_more_with_the_error() -> None:
+    async with running_model([Garbage(), FINE]) as server:
+        reading = await read(listener(server), [LABELLED], TicketDraft())
+        assert "could not be used: what the provider answers cannot be read" in server.requests[1]["messages"][-1]["content"]
+    assert (reading.draft.problem, reading.taken_over, reading.said) == ("The export of ACME fails.", "", [])
 
 
 async def test_an_unusable_answer_and_then_none() -> None:
