@@ -89,6 +89,11 @@ def load(path: Path) -> Conversation:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise BadConversation(f"{path} cannot be read ({reason}): name a file that signoff export wrote.") from None
+    return parse(lines, str(path))
+
+
+def parse(lines: Sequence[str], path: str) -> Conversation:
+    """Reads the lines of a file of this name. Raises BadConversation, naming the line."""
     head, steps = None, list[Step]()
     for number, line in enumerate(lines, 1):
         try:
@@ -139,7 +144,7 @@ class Run:
     async def take(self, step: Step) -> Turn:
         """What today's graph makes of the step's event."""
         self._recorded.calls, self._found = [*step.calls], step.found
-        snapshot = self._session.snapshot(step.event, step.verdict.filing)
+        snapshot = self._session.snapshot(step.event.model_copy(deep=True), step.verdict.filing)
         turn = await self._turns.take(snapshot, step.verdict)
         self._session.commit(snapshot, turn)
         return turn
