@@ -18,8 +18,8 @@ class Sign(NamedTuple):
     end: int
 
 
-_LINK = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s<>\"'`|\\()\[\]{}]+|\bwww\.[^\s<>\"'`|\\()\[\]{}]+", re.IGNORECASE)
-_MAIL = re.compile(r"[^\W_][\w.+%'-]*@[^\W_][\w-]*(?:\.[^\W_][\w-]*)+")
+_LINK = re.compile(r"\b[a-z][a-z0-9+.-]{0,30}://[^\s<>\"'`|\\()\[\]{}]+|\bwww\.[^\s<>\"'`|\\()\[\]{}]+", re.IGNORECASE)
+_MAIL = re.compile(r"(?<![\w.+%'-])[^\W_][\w.+%'-]{0,63}@[^\W_][\w-]*(?:\.[^\W_][\w-]*)+")
 _V4 = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w]|\.\d)")
 _V6 = re.compile(r"(?<![\w:.])[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?:\d?\.\d{1,3}\.\d{1,3}\.\d{1,3})?(?![\w:])", re.IGNORECASE)
 _MAC = re.compile(r"(?<![\w:-])[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}(?![\w:-])", re.IGNORECASE)

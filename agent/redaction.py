@@ -276,7 +276,12 @@ class _Redactor:
                     for one in message.tool_calls
                 ],
                 "invalid_tool_calls": [  # read by nobody but for its length
-                    {"name": self.text(one["name"] or ""), "args": "x" * len(one["args"] or ""), "id": self._called(), "error": ""}
+                    {
+                        "name": self.text(one["name"] or ""),
+                        "args": "x" * len(one["args"] or ""),
+                        "id": self._called(),
+                        "error": "",
+                    }
                     for one in message.invalid_tool_calls
                 ],
                 "usage_metadata": {**used, "total_tokens": sum(used.values())},

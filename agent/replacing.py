@@ -25,20 +25,20 @@ COUNTED: dict[Kind, tuple[str, str]] = {
 }
 """What one and several of a kind are called."""
 
-PLAIN = frozenset(
-    [word for field in FIELDS for word in (field, *field.split("_"))]
-    + """a able about accept act add added addressed after again all already also amends an and anew answer any approve approved
-    approves are args as ask asked at attempt author back be been before begin body both bug but by call calls can cancel card
-    change changed conflict constraint content could criterion custom decides decision dependency destination did diff do does
-    done draft draft_hash drop each edit edits end errors event_id evidence expected fail failed fails fields file filed files
-    fine first for forget form format found from get go good had has have he head her here hers him his how i id if in intent
-    into is it item its job just key kind label last left let like list local look make me message more my name need new next no
-    none not nothing now of off old on one op open operations options or other our out outcome over permalink preview preview_id
-    problem project question quote quoted read reject rejected reply request risk said same save say says sealed see session_id
-    set setting settle she show skip so some status step steps still story sure task team text than thank thanks that the their
-    them then there these they this thread ticket time title to too tracker type unknown unread until up url us use user value
-    verdict version was we were what when where which who why will with word work works would yes yet you your""".split()
-)  # fmt: skip
+_COMMON = """
+a able about accept act add added addressed after again all already also amends an and anew answer any approve approved
+approves are args as ask asked at attempt author back be been before begin body both bug but by call calls can cancel card
+change changed conflict constraint content could criterion custom decides decision dependency destination did diff do does
+done draft draft_hash drop each edit edits end errors event_id evidence expected fail failed fails fields file filed files
+fine first for forget form format found from get go good had has have he head her here hers him his how i id if in intent
+into is it item its job just key kind label last left let like list local look make me message more my name need new next no
+none not nothing now of off old on one op open operations options or other our out outcome over permalink preview preview_id
+problem project question quote quoted read reject rejected reply request risk said same save say says sealed see session_id
+set setting settle she show skip so some status step steps still story sure task team text than thank thanks that the their
+them then there these they this thread ticket time title to too tracker type unknown unread until up url us use user value
+verdict version was we were what when where which who why will with word work works would yes yet you your
+"""
+PLAIN = frozenset([*_COMMON.split(), *(word for field in FIELDS for word in (field, *field.split("_")))])
 """Words that name nobody, not even where somebody is called so: rules read messages by some of them."""
 
 _START, _END = r"(?:(?<![^\W_])|(?-i:(?<=[a-z])(?=[A-Z])))", r"(?:(?![^\W_])|(?-i:(?<=[a-z])(?=[A-Z])))"
@@ -80,6 +80,7 @@ class Words:
         self._numbers: Counter[str] = Counter()
         self._people: dict[str, str] = {}
         self._projects: dict[str, str] = {}
+        self._session = set[str]()
         self._found: re.Pattern[str] | None = None
 
     def __iter__(self) -> Iterator[Word]:
@@ -93,6 +94,7 @@ class Words:
     def counts(self) -> dict[Kind, int]:
         """How many things of each kind are replaced."""
         puts = {(word.kind, re.sub(r"^(secret-\d+)-\d+$", r"\1", word.put)) for word in self._words.values()}
+        puts -= {("channel", put) for put in self._session}
         puts |= {("person", put) for put in self._people.values()}
         counted = Counter(kind for kind, _ in puts)
         return {kind: counted[kind] for kind in COUNTED if counted[kind]}
@@ -169,7 +171,8 @@ class Words:
             self._add(Word("file", name, f"file-{number}{ending[0] if ending else ''}"))
 
     def session(self, session_id: str, put: str) -> None:
-        """The conversation's own id."""
+        """The conversation's own id, or its name."""
+        self._session.add(put)
         self._add(Word("channel", session_id, put, whole=True, exact=True))
 
     def says_something(self, found: str) -> bool:

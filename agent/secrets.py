@@ -22,11 +22,11 @@ _SECRETS = (
     ),
     ("a JSON web token", re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*")),
     ("a password", re.compile(r"(?i)\b(?:password|passwd|pwd|secret|token|api[_-]?key)\b\s*[:=]\s*(?=\S*\d)(\S{6,})")),
-    ("credentials in a link", re.compile(r"\b[a-z][a-z0-9+.-]*://([^\s/:@]+:[^\s/@]+)@")),
+    ("credentials in a link", re.compile(r"\b[a-z][a-z0-9+.-]{0,30}://([^\s/:@]+:[^\s/@]+)@")),
 )
 """Names and forms; where a form has a group, that is the secret."""
 
-_NAMED = r"[\w.-]*(?:passw(?:or)?d|passphrase|pwd|secret|token|credential|api[_-]?key|access[_-]?key|account[_-]?key)[\w.-]*"
+_NAMED = r"(?:passw(?:or)?d|passphrase|pwd|secret|token|credential|api[_-]?key|access[_-]?key|account[_-]?key)[\w.-]{0,40}"
 _LIKELY = (
     re.compile(rf"(?i){_NAMED}[\"']?\s*(?:=>?|:=)\s*[\"'`]?([^\s\"'`,;<>]{{3,}})"),
     re.compile(rf"(?i){_NAMED}[\"']?\s*:\s*[\"'`]?([^\s\"'`,;<>]{{4,}})"),

@@ -77,7 +77,7 @@ def _run(options: argparse.Namespace) -> int:
         case "export":
             from agent.cli import conversations
 
-            return conversations.export(options.session)
+            return conversations.export(options.session, redact=options.redact)
     from agent.cli import conversations
 
     return conversations.replay(options.files, live=options.live)
@@ -143,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
 
     export = commands.add_parser("export", help="write a conversation to standard output, for replay")
     export.add_argument("session", metavar="SESSION", help="the name given to chat by --session")
+    export.add_argument("--redact", action="store_true", help="replace people, links, keys and secrets, and prove it replays")
 
     replay = commands.add_parser("replay", help="run exported conversations through today's graph, and show what differs")
     replay.add_argument("--live", action="store_true", help="have the model of SIGNOFF_MODEL read them, and compare the drafts")

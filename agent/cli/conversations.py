@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,8 @@ SHOWN = 2_000
 """Characters of one side of a difference that are printed."""
 
 
-def export(session: str) -> int:
-    """Prints a session's conversation, for `replay`."""
+def export(session: str, *, redact: bool = False) -> int:
+    """Prints a session's conversation, for `replay`; `redact`: without what tells who and what it is about."""
     from agent.conversation import Conversation, Head, Step, dump
     from agent.interview import NAME as INTERVIEW
     from agent.reading import QUESTIONS
@@ -41,9 +42,31 @@ def export(session: str) -> int:
         raise Usage(f"There is no session {session}: give the name that chat was started with, by --session.")
     models = {call.model for step in steps for call in step.calls} - {"", INTERVIEW}
     head = Head(session_id=session_id, questions=QUESTIONS if models else 1, overhears=bool(models))
-    for line in dump(Conversation(head=head, steps=steps)):
+    talk = Conversation(head=head, steps=steps)
+    if redact:
+        talk = _redacted(talk)
+    for line in dump(talk):
         print(line)
     return 0
+
+
+def _redacted(talk: "Conversation") -> "Conversation":
+    """The conversation to show to others; says on standard error what was replaced."""
+    from agent import redaction
+    from agent.replacing import COUNTED
+    from skills.trackers import renderers
+
+    os.environ["LANGSMITH_TRACING"] = os.environ["LANGCHAIN_TRACING_V2"] = "false"  # it is for nobody before it is redacted
+    try:
+        result = asyncio.run(redaction.redacted(talk, renderers()))
+    except redaction.NotTheSame as error:
+        raise Usage(f"Nothing was written. {error}") from None
+    except ValueError as error:
+        raise Usage(f"Nothing was written: it cannot be replayed ({wiring.first_line(error)}).") from None
+    counts = [f"{number:,} {COUNTED[kind][number != 1]}" for kind, number in result.counts.items()]
+    print(f"Replaced: {', '.join(counts) or 'nothing'}. It replays as the original does.", file=sys.stderr)
+    print("Names that are only said, and never with an @, are not known: read it before you pass it on.", file=sys.stderr)
+    return result.conversation
 
 
 def replay(files: Sequence[str], *, live: bool) -> int:
