@@ -5,7 +5,6 @@ in its message. Then both are replayed: at each event the redacted one must ask,
 those words, and nothing that was replaced may be left.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping

@@ -1,0 +1,318 @@
+import json
+import random
+import re
+import string
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agent import redaction
+from agent.conversation import Conversation, Head, Player, dump, load, parse, replay
+from agent.redaction import NotTheSame, redacted
+from agent.replacing import Words
+from skills.trackers import renderers
+
+FILES = sorted((Path(__file__).parents[1] / "conversations").glob("*.jsonl"))
+
+KEY = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj"
+SECRETS = [
+    "AKIAIOSFODNN7EXAMPLE",
+    "ASIAY34FZKBOKMUTVV7A",
+    "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+    "github_pat_11ABCDEFG0abcdefghijkl_mnopqrstuvwxyz0123456789",
+    "glpat-20charactersatleast1",
+    "xoxb-123456789012-abcdefABCDEF",
+    "xapp-1-A0123456789-abcdef",
+    "sk-proj-abcdefghijklmnop0123456789",
+    "sk_live_4eC39HqLyjWDarjtT1zdp7dc",
+    "AIzaSyA1234567890abcdefghijklmnopqrstuv",
+    "npm_abcdefghijklmnopqrstuvwxyz0123456789",
+    "pypi-AgEIcHlwaS5vcmcCJDU3ZjM4YjI5",
+    "lin_api_abcdefghijklmnopqrstuvwxyz",
+    "hf_abcdefghijklmnopqrstuvwxyz0123",
+    "SG.abcdefghijklmnopqrst.abcdefghijklmnopqrstuvwxyz",
+    "GOCSPX-abcdefghijklmnopqrstuvwx",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dBjftJeZ4CVP-mB92K27uhbUJU1p1r",
+    "123456789:AAabcdefghijklmnopqrstuvwxyz0123456",
+    "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+    "shpat_0123456789abcdef0123456789abcdef",
+    "SK0123456789abcdef0123456789abcdef",
+    "hvs.CAESIJabcdefghijklmnopqrst",
+]
+SPELLED = {
+    "password=hunter22": "hunter22",
+    "DB_PASSWORD: correcthorse": "correcthorse",
+    '"api_key": "Zx81Qq"': "Zx81Qq",
+    "Authorization: Bearer abcdef123456": "abcdef123456",
+    "mysql --password=letmein99": "letmein99",
+    "the password is swordfish7": "swordfish7",
+    "postgres://joe:s3cr3tpw@db.acme.example:5432/app": "s3cr3tpw",
+    f"-----BEGIN PRIVATE KEY-----\n{KEY}\nQWERTYqwerty12\n-----END PRIVATE KEY-----": KEY,
+}
+IDENTIFYING = {
+    "mail priya.raman@acme.example": "priya.raman@acme.example",
+    "at 10.42.7.19:8080": "10.42.7.19",
+    "at 2001:db8:85a3::8a2e:370:7334 now": "2001:db8:85a3::8a2e:370:7334",
+    "on db-7.prod.acme.internal": "db-7.prod.acme.internal",
+    "see https://acme.example/wiki/Launch?id=9.": "acme.example",
+    "call +49 170 1234567": "1234567",
+    "like OPS-4711": "OPS-4711",
+    "ask @zelda about it": "zelda",
+    "ask <@U024BE7LH> about it": "U024BE7LH",
+    "in <#C024BE7LR|launch-room>": "launch-room",
+    "in #launch-room": "launch-room",
+    "in /home/zelda/app": "zelda",
+}
+
+
+async def talk(*events: dict[str, Any], **head: Any) -> Conversation:
+    """A conversation of these events, with what is shown because of them."""
+    lines = [json.dumps({"conversation": 1, **head}), *(json.dumps(event) for event in events)]
+    known = parse(lines, "test")
+    player = Player(known.head, renderers())
+    steps = []
+    for step in known.steps:
+        shows = (await player.take(step)).shows
+        steps.append(step.model_copy(update={"shows": shows}))
+    return Conversation(head=known.head, steps=steps)
+
+
+def said(text: str, by: str = "ann", **more: Any) -> dict[str, Any]:
+    return {"event": {"answer": {"type": "reply", "text": text, "by": by, **more}}}
+
+
+def called(*operations: dict[str, Any], **more: Any) -> dict[str, Any]:
+    args = {"intent": "information", "operations": [*operations], **more}
+    answer = {"type": "ai", "content": "", "tool_calls": [{"name": "update_draft", "id": "c1", "args": args}]}
+    return {"calls": [{"answer": answer}]}
+
+
+def written(conversation: Conversation) -> str:
+    """Everything in the lines, as text: without the escapes of JSON."""
+    return "\n".join(json.dumps(json.loads(line), ensure_ascii=False) for line in dump(conversation))
+
+
+async def redact(conversation: Conversation) -> tuple[Conversation, str]:
+    """Redacts, and holds the proof again to the lines."""
+    result = (await redacted(conversation, renderers())).conversation
+    assert await replay(parse([*dump(result)], "redacted"), renderers()) is None
+    return result, written(result)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+async def test_every_conversation_is_redacted_and_replays(file: Path) -> None:
+    before = load(file)
+    after, text = await redact(before)
+    assert len(after.steps) == len(before.steps)
+    assert not re.search(r"\b(ann|bob|cid|mallory|åsa)\b", text, re.IGNORECASE)
+    assert "signoff://" not in text
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+async def test_a_secret_is_left_nowhere(secret: str) -> None:
+    thread = [{"text": f"earlier: `{secret}`", "by": "bob", "event_id": "T1:C1:1.1", "permalink": f"https://acme.example/p?t={secret}"}]
+    files = [{"id": "F1", "name": f"{secret}.txt", "sha256": "ab" * 32, "url": "https://files.example/1"}]
+    operations = (
+        {"op": "set", "field": "title", "value": [f"Rotate {secret}"], "quote": f"Rotate {secret}", "message": "event-1"},
+        {"op": "set", "field": "problem", "value": [f"x {secret} y"], "quote": f"x {secret} y", "message": "event-1"},
+        {"op": "answer", "field": "acceptance_criteria", "how": "skip", "quote": "Rotate", "message": "event-1"},
+    )
+    text = f"Rotate {secret}\n```\nx {secret} y\n```"
+    conversation = await talk(
+        said(text, thread=thread, files=files) | called(*operations),
+        said(f"Environment: {secret}", edits=[{"field": "environment", "value": [f"prod {secret}"]}]),
+        said("why?") | called(intent="question", reply=f"Because of {secret}."),
+        {"event": {"answer": {"type": "reject", "draft_hash": "0", "by": "ann", "reason": f"it has {secret}"}}},
+        overhears=True,
+        questions=3,
+    )
+    assert written(conversation).count(secret) > 8
+    assert any(show["kind"] == "preview" for step in conversation.steps for show in step.shows)
+    after, left = await redact(conversation)
+    assert secret.casefold() not in left.casefold()
+    assert after.steps[0].shows[-1]["sealed"]["title"] == "Rotate secret-1"
+
+
+@pytest.mark.parametrize(("text", "hidden"), [*SPELLED.items(), *IDENTIFYING.items()])
+async def test_what_is_written_so_is_left_nowhere(text: str, hidden: str) -> None:
+    conversation = await talk(said(f"Title: It fails\nProblem: {text}"), said("- it works"))
+    assert hidden in written(conversation)
+    _, left = await redact(conversation)
+    assert hidden.casefold() not in left.casefold()
+
+
+async def test_one_person_is_one_word_by_every_name() -> None:
+    conversation = await talk(
+        said("Title: Anna Smith's export\nProblem: @Anna cannot log in, asmith says. ANNA SMITH\nAssignee: U1ANN", by="U1ANN"),
+        said("- anna.smith can log in", by="U1ANN"),
+        session_id="T1:C1OPS:1700000000.000100",
+    )
+    card = conversation.steps[-1].shows[-1]["draft_hash"]
+    approval = {"event": {"answer": {"type": "approve", "draft_hash": card, "by": "U1ANN"}}, "verdict": {"name": "Anna Smith"}}
+    lines = [*dump(conversation), json.dumps(approval), json.dumps({"kind": "decision"})]
+    after, left = await redact(parse(lines, "test"))
+    assert not re.search("anna|smith|U1ANN|C1OPS", left, re.IGNORECASE)
+    sealed = after.steps[1].shows[-1]["sealed"]
+    assert sealed["title"] == "person-1's export"
+    assert sealed["fields"]["problem"] == "@person-1 cannot log in, person-1 says. person-1"
+    assert sealed["fields"]["assignee"] == "person-1"
+    assert sealed["fields"]["acceptance_criteria"] == ["person-1 can log in"]
+    assert len(after.head.session_id.split(":")) == 3
+
+
+async def test_tickets_and_their_projects_are_one_everywhere() -> None:
+    conversation = await talk(said("Title: OPS-7 again\nProblem: as in ops-7 and WEB-1, see UTF-8\nEpic: OPS-9"), said("- done"))
+    after, left = await redact(conversation)
+    sealed = after.steps[-1].shows[-1]["sealed"]
+    assert "OPS" not in left
+    ours = sealed["title"].removesuffix(" again")
+    assert re.fullmatch(r"PRJ\d?-\d", ours)
+    assert f"as in {ours} and PRJ" in sealed["fields"]["problem"]
+    assert sealed["fields"]["problem"].endswith("see UTF-8")
+
+
+@pytest.mark.parametrize("cut", ["Rotate AKIAIOSF", "Rotate AKIAIOSFODNN7EX", "DNN7EXAMPLE now", "FODNN7EX", "rotate  akiaiosfodnn"])
+async def test_a_quote_that_cuts_a_secret_in_half_leaves_no_half(cut: str) -> None:
+    conversation = await talk(
+        said("Rotate AKIAIOSFODNN7EXAMPLE now please")
+        | called(
+            {"op": "set", "field": "title", "value": [cut], "quote": cut, "message": "event-1"},
+            {"op": "set", "field": "problem", "value": ["now please"], "message": "event-1"},
+            {"op": "answer", "field": "acceptance_criteria", "how": "skip", "quote": "now", "message": "event-1"},
+        ),
+        overhears=True,
+        questions=3,
+    )
+    after, left = await redact(conversation)
+    for half in ("AKIAIOSF", "FODNN7EX", "DNN7EXAMPLE"):
+        assert half.casefold() not in left.casefold()
+    assert "secret-1" in after.steps[0].shows[-1]["sealed"]["title"]
+
+
+async def test_a_secret_with_something_invisible_in_it() -> None:
+    conversation = await talk(said("Title: Rotate AKIAIOSF\u200bODNN7EXAMPLE\nProblem: it leaked"), said("- it is rotated"))
+    assert "AKIAIOSFODNN7EXAMPLE" in written(conversation)
+    after, left = await redact(conversation)
+    assert "ODNN7" not in left
+    assert "1 invisible character" in str(after.steps[0].shows)
+
+
+async def test_cards_are_clicked_by_their_new_hashes() -> None:
+    conversation = load(next(file for file in FILES if file.stem == "stale-approve"))
+    before = re.findall(r"[0-9a-f]{64}", written(conversation))
+    _, left = await redact(conversation)
+    personal = await talk(said("Title: ask bob\nProblem: x", by="bob"), said("- done", by="bob"))
+    card = personal.steps[-1].shows[-1]["draft_hash"]
+    _, text = await redact(personal)
+    assert before
+    assert card not in text
+    assert card[:8] not in text
+
+
+async def test_what_does_not_replay_is_not_redacted() -> None:
+    conversation = await talk(said("The export fails"))
+    conversation.steps[0].shows[0]["text"] = "Something else"
+    with pytest.raises(NotTheSame, match="does not replay today"):
+        await redacted(conversation, renderers())
+
+
+async def test_the_proof_catches_a_word_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    conversation = await talk(said("Title: mail x@acme.example\nProblem: it bounces"), said("- it works"))
+    whole = Words.replace
+    monkeypatch.setattr(Words, "replace", lambda self, text: text if "bounces" in text else whole(self, text))
+    with pytest.raises(NotTheSame):
+        await redacted(conversation, renderers())
+
+
+async def test_the_proof_catches_that_nothing_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    conversation = await talk(said("Title: mail x@acme.example\nProblem: it bounces"), said("- it works"))
+    monkeypatch.setattr(Words, "replace", lambda self, text: text)
+    monkeypatch.setattr(Words, "person_of", lambda self, text: text)
+    with pytest.raises(NotTheSame, match="is left"):
+        await redacted(conversation, renderers())
+
+
+@pytest.mark.parametrize("change", ["title", "criterion", "order"])
+async def test_the_proof_catches_another_conversation(monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    conversation = await talk(said("Title: It fails\nProblem: it bounces"), said("- it works\n- it is fast"))
+    step = redaction._Redactor.step
+
+    def broken(self: Any, *given: Any) -> Any:
+        made = step(self, *given)
+        for call in made.calls:
+            for one in call.answer["tool_calls"][0]["args"]["operations"]:
+                if change == "title" and one["field"] == "title":
+                    one["value"] = ["It bounces"]
+                if change == "criterion" and one["field"] == "acceptance_criteria":
+                    one["value"] = one["value"][:1]
+                if change == "order" and one["field"] == "acceptance_criteria":
+                    one["value"] = one["value"][::-1]
+        return made
+
+    monkeypatch.setattr(redaction._Redactor, "step", broken)
+    with pytest.raises(NotTheSame, match="does not come to the same"):
+        await redacted(conversation, renderers())
+
+
+async def test_two_people_are_not_made_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    conversation = await talk(said("Title: It fails\nProblem: bob says so"), said("- it works", by="bob"))
+    whole = Words.replace
+    monkeypatch.setattr(Words, "replace", lambda self, text: whole(self, text).replace("person-2", "person-1"))
+    with pytest.raises(NotTheSame):
+        await redacted(conversation, renderers())
+
+
+async def test_redacting_again_changes_no_more_than_numbers() -> None:
+    conversation = await talk(said("Title: mail x@acme.example\nProblem: see https://acme.example/1"), said("- 10.0.0.9 works"))
+    once, _ = await redact(conversation)
+    twice, text = await redact(once)
+    assert len(twice.steps) == len(once.steps)
+    assert "acme" not in text
+
+
+WORDS = st.text(alphabet=string.ascii_lowercase + " \n.,:;()`'\"*_-é中", max_size=30)
+
+
+@st.composite
+def texts(draw: st.DrawFn) -> tuple[str, list[str]]:
+    seed = random.Random(draw(st.integers(0, 10**9)))
+
+    def some(alphabet: str, size: int) -> str:
+        return "".join(seed.choice(alphabet) for _ in range(size))
+
+    hidden, text = [], draw(WORDS)
+    for kind in draw(st.lists(st.sampled_from(["aws", "github", "mail", "ip", "named"]), min_size=1, max_size=4)):
+        match kind:
+            case "aws":
+                secret = "AKIA" + some(string.ascii_uppercase + string.digits, 16)
+            case "github":
+                secret = "ghp_" + some(string.ascii_letters + string.digits, 36)
+            case "mail":
+                secret = some(string.ascii_lowercase, 8) + "@" + some(string.ascii_lowercase, 7) + ".example"
+            case "ip":
+                secret = ".".join(str(seed.randint(10, 255)) for _ in range(4))
+            case _:
+                secret = some(string.ascii_letters, 5) + some(string.digits, 4)
+        named = "password=" if kind == "named" else ""
+        hidden.append(secret)
+        text += f" {named}{secret} {draw(WORDS)}"
+    return text, hidden
+
+
+@settings(max_examples=60, deadline=None)
+@given(texts(), st.booleans())
+async def test_what_is_planted_anywhere_is_left_nowhere(planted: tuple[str, list[str]], labelled: bool) -> None:
+    text, hidden = planted
+    conversation = await talk(said(f"Problem: {text}" if labelled else text), said("skip"), said("Title: short"), said("- ok"))
+    _, left = await redact(conversation)
+    for secret in hidden:
+        assert secret.casefold() not in left.casefold()
+
+
+async def test_long_texts_take_no_long_time() -> None:
+    for text in ("x" * 20_000, "a-" * 10_000, "a." * 10_000, "ab:" * 6_000, "token" * 4_000, "1 " * 10_000, "@a" * 10_000):
+        Words().read(text)
+    assert Head().session_id == "terminal:replay"
