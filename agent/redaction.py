@@ -14,7 +14,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage
 
-from agent.conversation import Conversation, Head, Player, Step, dump, parse, replay
+from agent.conversation import Conversation, Head, Run, Step, dump, parse, replay
 from agent.draft import CUSTOM, FIELDS, TicketDraft, clean
 from agent.identifying import Kind, signs
 from agent.ports import Event, ModelCall, Turn, Verdict
@@ -59,7 +59,7 @@ async def redacted(conversation: Conversation, renderers: Mapping[str, Renderer]
     before = await _turns(conversation, renderers)
     redactor = _Redactor(_learned(conversation, before), _events_of(conversation))
     head = redactor.head(conversation.head)
-    player, steps = Player(head, renderers), []
+    player, steps = Run(head, renderers), []
     for step, turn in zip(conversation.steps, before, strict=True):
         told = redactor.step(step, turn, head.session_id)
         now = await player.take(told)
@@ -71,7 +71,7 @@ async def redacted(conversation: Conversation, renderers: Mapping[str, Renderer]
 
 
 async def _turns(conversation: Conversation, renderers: Mapping[str, Renderer]) -> list[Turn]:
-    player = Player(conversation.head, renderers)
+    player = Run(conversation.head, renderers)
     return [await player.take(step) for step in conversation.steps]
 
 

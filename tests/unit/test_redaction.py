@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent import redaction
-from agent.conversation import Conversation, Head, Player, dump, load, parse, replay
+from agent.conversation import Conversation, Head, Run, dump, load, parse, replay
 from agent.redaction import NotTheSame, redacted
 from agent.replacing import Words
 from skills.trackers import renderers
@@ -72,7 +72,7 @@ async def talk(*events: dict[str, Any], **head: Any) -> Conversation:
     """A conversation of these events, with what is shown because of them."""
     lines = [json.dumps({"conversation": 1, **head}), *(json.dumps(event) for event in events)]
     known = parse(lines, "test")
-    player = Player(known.head, renderers())
+    player = Run(known.head, renderers())
     steps = []
     for step in known.steps:
         shows = (await player.take(step)).shows
