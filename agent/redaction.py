@@ -53,8 +53,8 @@ async def redacted(conversation: Conversation, renderers: Mapping[str, Renderer]
     """The conversation with everything replaced that tells who and what it is about. Raises NotTheSame."""
     if difference := await replay(conversation, renderers):
         raise NotTheSame(
-            f"It does not replay today as it was recorded (event {difference.step}), so nothing can be proven of a redacted one:"
-            " see what signoff replay says of it."
+            f"It does not replay today as it was recorded (event {difference.step}), so there is nothing to hold another to: "
+            "see what signoff replay says of it."
         )
     before = await _turns(conversation, renderers)
     redactor = _Redactor(_learned(conversation, before), _events_of(conversation))

@@ -213,6 +213,22 @@ def test_what_is_exported_replays(signoff: Forker, dsn: str, tmp_path: Path) -> 
     assert "event 3 differs" in differing.stdout
 
 
+def test_what_is_exported_for_others_replays_and_names_nobody(signoff: Forker, dsn: str, tmp_path: Path) -> None:
+    said = "Title: zelda cannot export\\nProblem: see https://acme.example/9, password=hunter22, OPS-12"
+    signoff.run(dsn, "chat", "--json", "--session", "acme-export", "--as", "zelda", script=f"{said}\nit works\n/approve\n")
+    exported = signoff.run(dsn, "export", "acme-export", "--redact")
+    assert exported.status == 0, exported.stderr
+    for known in ("zelda", "acme", "hunter22", "OPS-12", "signoff://"):
+        assert known not in exported.stdout
+    assert "zelda" in signoff.run(dsn, "export", "acme-export").stdout
+    for counted in ("1 person's name, 2 links, 1 host name, ", "1 secret"):
+        assert counted in exported.stderr
+    file = tmp_path / "redacted.jsonl"
+    file.write_text(exported.stdout)
+    replayed = signoff.run("postgresql://127.0.0.1:1/none", "replay", str(file))
+    assert (replayed.status, replayed.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

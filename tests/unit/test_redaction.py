@@ -302,7 +302,7 @@ def texts(draw: st.DrawFn) -> tuple[str, list[str]]:
     return text, hidden
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(texts(), st.booleans())
 async def test_what_is_planted_anywhere_is_left_nowhere(planted: tuple[str, list[str]], labelled: bool) -> None:
     text, hidden = planted
