@@ -36,7 +36,7 @@ _TICKET = re.compile(r"(?<![\w-])(?!(?:UTF|SHA|ISO|RFC|HTTP|AES|RSA|TLS|SSL|MD|C
 _SLACK_USER = re.compile(r"<@([A-Z0-9]{2,})(?:\|([^<>\n]+))?>|(?<![\w])([UW](?=[A-Z]*\d)[A-Z0-9]{8,})(?![\w])")
 _SLACK_PLACE = re.compile(r"<#([A-Z0-9]{2,})(?:\|([^<>\n]+))?>|(?<![\w])([CGDTB](?=[A-Z]*\d)[A-Z0-9]{8,})(?![\w])")
 _GROUP = re.compile(r"<!subteam\^([A-Z0-9]{2,})(?:\|@?([^<>\n]+))?>")
-_MENTION = re.compile(r"(?<![\w@./+-])@([^\W\d_][\w.'-]*[^\W_]|[^\W\d_])")
+_MENTION = re.compile(r"(?<![\w@./+-])@((?:[^\W\d_][\w.'-]*[^\W_]|[^\W\d_])(?: [A-Z][\w'-]*[^\W_])?)")
 _CHANNEL = re.compile(r"(?<![\w&/#])#([a-z][\w-]{2,79})(?![\w])")
 _HOME = re.compile(r"(?:/home/|/Users/|\\Users\\)([^\W_][\w.-]*)")
 _EVERYBODY = ("here", "channel", "everyone", "all", "team")

@@ -80,6 +80,8 @@ class Words:
         self._numbers: Counter[str] = Counter()
         self._people: dict[str, str] = {}
         self._projects: dict[str, str] = {}
+        self._alone = set[str]()
+        """Who was called by one word: a longer name that begins with it is another of theirs."""
         self._session = set[str]()
         self._found: re.Pattern[str] | None = None
 
@@ -115,10 +117,12 @@ class Words:
         key = normal(name).removeprefix("@")
         if not key or key in self._people:
             return
-        put = self._people.get(normal(same)) or self._number("person")
+        first = key.split()[0]
+        put = self._people.get(normal(same)) or (self._people[first] if first in self._alone else self._number("person"))
         if _ACCOUNT.fullmatch(key):  # a tracker tells an account's id by its form
             put = f"{self._number('account'):0>24}" if ":" not in key else f"000000:{self._number('account'):0>8}"
         self._people[key] = put
+        self._alone |= {key} if len(key.split()) == 1 else set()
         called = clean(name)[0].strip().removeprefix("@")
         parts = called.split()
         if len(key) < 3 or key in PLAIN:

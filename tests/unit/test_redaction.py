@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from agent import redaction
@@ -113,7 +113,14 @@ async def test_every_conversation_is_redacted_and_replays(file: Path) -> None:
 
 @pytest.mark.parametrize("secret", SECRETS)
 async def test_a_secret_is_left_nowhere(secret: str) -> None:
-    thread = [{"text": f"earlier: `{secret}`", "by": "bob", "event_id": "T1:C1:1.1", "permalink": f"https://acme.example/p?t={secret}"}]
+    thread = [
+        {
+            "text": f"earlier: `{secret}`",
+            "by": "bob",
+            "event_id": "T1:C1:1.1",
+            "permalink": f"https://acme.example/p?t={secret}",
+        }
+    ]
     files = [{"id": "F1", "name": f"{secret}.txt", "sha256": "ab" * 32, "url": "https://files.example/1"}]
     operations = (
         {"op": "set", "field": "title", "value": [f"Rotate {secret}"], "quote": f"Rotate {secret}", "message": "event-1"},
@@ -163,8 +170,17 @@ async def test_one_person_is_one_word_by_every_name() -> None:
     assert len(after.head.session_id.split(":")) == 3
 
 
+async def test_a_name_of_two_words_behind_an_at_is_one_person() -> None:
+    conversation = await talk(said("Title: ask @Bob first\nProblem: @Bob Jones, or Jones of QA"), said("- done"))
+    after, left = await redact(conversation)
+    assert after.steps[-1].shows[-1]["sealed"]["fields"]["problem"] == "@person-2, or person-2 of QA"
+    assert "jones" not in left.casefold()
+
+
 async def test_tickets_and_their_projects_are_one_everywhere() -> None:
-    conversation = await talk(said("Title: OPS-7 again\nProblem: as in ops-7 and WEB-1, see UTF-8\nEpic: OPS-9"), said("- done"))
+    conversation = await talk(
+        said("Title: OPS-7 again\nProblem: as in ops-7 and WEB-1, see UTF-8\nEpic: OPS-9"), said("- done")
+    )
     after, left = await redact(conversation)
     sealed = after.steps[-1].shows[-1]["sealed"]
     assert "OPS" not in left
@@ -174,7 +190,9 @@ async def test_tickets_and_their_projects_are_one_everywhere() -> None:
     assert sealed["fields"]["problem"].endswith("see UTF-8")
 
 
-@pytest.mark.parametrize("cut", ["Rotate AKIAIOSF", "Rotate AKIAIOSFODNN7EX", "DNN7EXAMPLE now", "FODNN7EX", "rotate  akiaiosfodnn"])
+@pytest.mark.parametrize(
+    "cut", ["Rotate AKIAIOSF", "Rotate AKIAIOSFODNN7EX", "DNN7EXAMPLE now", "FODNN7EX", "rotate  akiaiosfodnn"]
+)
 async def test_a_quote_that_cuts_a_secret_in_half_leaves_no_half(cut: str) -> None:
     conversation = await talk(
         said("Rotate AKIAIOSFODNN7EXAMPLE now please")
@@ -302,7 +320,7 @@ def texts(draw: st.DrawFn) -> tuple[str, list[str]]:
     return text, hidden
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=25, deadline=None, phases=(Phase.explicit, Phase.generate))
 @given(texts(), st.booleans())
 async def test_what_is_planted_anywhere_is_left_nowhere(planted: tuple[str, list[str]], labelled: bool) -> None:
     text, hidden = planted
