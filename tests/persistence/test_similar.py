@@ -71,11 +71,13 @@ async def test_what_is_like_it_is_found_and_what_is_not_is_not(database: Databas
         ticket("Reports cannot be downloaded", "The export to CSV stops with a timeout when it has many rows."),
         ticket("Login page shows an error", "It fails with a message."),
         ticket("Colours of the export button", "They are too pale."),
+        ticket("Something else", "Shouting " * 50),
     )
     assert await like(database, "CSV export fails with timeouts") == ["OPS-1"]
     assert await like(database, "Timeout of the CSV export", "With many rows it stops.") == ["OPS-2", "OPS-1"]
     assert await like(database, "Timeout of the CSV export", "With many rows it stops.", limit=1) == ["OPS-2"]
     assert await like(database, "Rows") == await like(database, "Timeouts", "The colours") == []  # a word is not enough
+    assert await like(database, "Shouting", "At downloads.") == []  # however often it is said
     assert await like(database, "Search is slow", "The search takes 5 s.") == []
     assert await like(database, "It fails with an error", "It shows an error.") == []
 

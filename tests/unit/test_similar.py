@@ -124,12 +124,12 @@ def test_the_best_three_the_likeliest_first_each_once_with_why() -> None:
         there("OPS-2", "The timeout of an export to CSV"),
         there("OPS-3", "CSV export fails with timeouts"),
         there("OPS-4", "CSV export: timeout when a customer wants all reports"),
-        there("ops-5", "CSV export fails with a timeout"),
+        there("Ops-5", "CSV export fails with a timeout"),
     ]
     filed = [ours("OPS-5", "CSV export fails", 0.8), ours("OPS-6", "Downloads stop", 0.6), ours("OPS-7", "Nothing", 0.4)]
     found = best(request(), filed, theirs)
     assert [(one.key, one.why) for one in found] == [
-        ("ops-5", f"{WHEN}, the same title"),
+        ("Ops-5", f"{WHEN}, the same title"),
         ("OPS-2", "nearly the same title"),
         ("OPS-3", "nearly the same title"),
     ]
@@ -274,3 +274,11 @@ async def test_a_tracker_that_wants_all_words_is_asked_for_the_longest_together_
     assert asked == [["export"]]
     assert await looked_for("and: it is !?", ask) == []
     assert len(asked) == 1
+
+
+async def test_what_has_all_words_comes_first_wherever_it_stands_among_what_has_one() -> None:
+    async def ask(wanted: Any) -> list[Ticket]:
+        found = {"reports": ["OPS-1"], "timeout": ["OPS-1"], "export": ["OPS-2"]}
+        return [there(key, "") for key in (found[wanted[0]] if len(wanted) == 1 else ["OPS-9"])]
+
+    assert [one.key for one in await looked_for("timeout of reports' export", ask)] == ["OPS-9", "OPS-1", "OPS-2"]
