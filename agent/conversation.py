@@ -14,16 +14,17 @@ from typing import Any
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from agent.asking import Unanswered
 from agent.checkpoint import TurnSaver
 from agent.draft import CUSTOM, FIELDS, TicketDraft
+from agent.evaluation import Expected
 from agent.graph import build
 from agent.interview import NAME as INTERVIEW
 from agent.interview import GuidedInterview
 from agent.ports import ApprovalRecord, Card, Event, Filing, FilingFacts, ModelCall, Pending, Settled, Snapshot, Turn, Verdict
-from agent.protocol import Decision, FilingOutcome, Found, Settlement, SimilarRequest
+from agent.protocol import AskRequest, Decision, FilingOutcome, Found, Reply, Settlement, SimilarRequest, from_hitl
 from agent.reading import Listener
 from agent.sealing import Destination, SealedTicket, marker
 from agent.trackers import Renderer, Ticket
@@ -46,6 +47,17 @@ class Head(BaseModel):
     overhears: bool = False
     """A model listened; else the guided interview."""
     destination: Destination = Field(default_factory=Destination)
+    expected: dict[str, Expected] = Field(default_factory=dict)
+    """What the draft is to hold, by field (`agent.evaluation`)."""
+    never: list[str] = Field(default_factory=list)
+    """Words that are to be nowhere in it."""
+
+    @field_validator("expected")
+    @classmethod
+    def _fields(cls, expected: dict[str, Expected]) -> dict[str, Expected]:
+        if unknown := [name for name in expected if name not in FIELDS and not name.startswith(CUSTOM)]:
+            raise ValueError(f"there is no field {unknown[0]!r}")
+        return expected
 
 
 class Step(BaseModel):
@@ -67,7 +79,8 @@ class Conversation(BaseModel):
 
 def dump(conversation: Conversation) -> Iterator[str]:
     """The conversation's lines."""
-    yield json.dumps(conversation.head.model_dump(mode="json"))
+    wished = {name for name in ("expected", "never") if not getattr(conversation.head, name)}
+    yield json.dumps(conversation.head.model_dump(mode="json", by_alias=True, exclude=wished))
     for step in conversation.steps:
         event = step.event.model_dump(mode="json", include={"event_id", "answer"}, exclude_defaults=True)
         line: dict[str, Any] = {"event": event | {"answer": {"type": step.event.answer.type, **event["answer"]}}}
@@ -152,6 +165,18 @@ class Run:
     async def _find(self, _: SimilarRequest) -> Found:
         return self._found
 
+    def pressed(self, step: Step) -> Step | None:
+        """The step; a button's as of today's question that has the same option, and None if none has."""
+        answer = step.event.answer
+        if not isinstance(answer, Reply) or not answer.question:
+            return step
+        request = from_hitl(self._session.pending.request) if self._session.pending else None
+        for question in request.questions if isinstance(request, AskRequest) else []:
+            if answer.text in question.options:
+                bound = answer.model_copy(update={"question": question.id})
+                return step.model_copy(update={"event": step.event.model_copy(update={"answer": bound})})
+        return None
+
     @property
     def draft(self) -> TicketDraft:
         """The draft as it stands."""
@@ -180,6 +205,45 @@ async def replay(conversation: Conversation, renderers: Mapping[str, Renderer]) 
         if difference := _first_difference(number, step.shows, today):
             return difference
     return None
+
+
+@dataclass(frozen=True)
+class Drafted:
+    """A draft, the replies that were read for it, and how often the model that was to read gave no answer."""
+
+    draft: TicketDraft
+    replies: list[Reply]
+    unanswered: int
+
+
+async def drafted(conversation: Conversation, renderers: Mapping[str, Renderer], listener: Listener | None = None) -> Drafted:
+    """What this listener makes of a conversation's first ticket; without one, what was recorded.
+
+    Only replies are taken: clicks and outcomes are about the drafts of those days. The ticket ends where it was approved.
+    """
+    running, replies, unanswered = Run(conversation.head, renderers, listener), list[Reply](), 0
+    for step in _first_ticket(conversation.steps):
+        if not isinstance(step.event.answer, Reply) or not (pressed := running.pressed(step)):
+            continue
+        replies.append(pressed.event.answer.model_copy(update={"event_id": step.event.event_id}))
+        turn = await running.take(pressed)
+        unanswered += bool(turn.graph and any(call.error for call in turn.graph.calls))
+    return Drafted(running.draft, replies, unanswered)
+
+
+def _first_ticket(steps: Sequence[Step]) -> Sequence[Step]:
+    """The steps up to the approval under which a ticket was filed first, or up to where it was linked."""
+    end = len(steps)
+    for number, step in enumerate(steps):
+        answer = step.event.answer
+        taken = {show.get("status") for show in step.shows if show.get("kind") == "decision"}
+        if isinstance(answer, Decision) and answer.same_as and "rejected" in taken:
+            return steps[:number]
+        if isinstance(answer, Decision) and "approved" in taken:
+            end = number
+        if isinstance(answer, FilingOutcome) and answer.status in ("filed", "left"):
+            break
+    return steps[:end]
 
 
 def _first_difference(step: int, recorded: Sequence[dict[str, Any]], today: Sequence[dict[str, Any]]) -> Difference | None:

@@ -78,6 +78,10 @@ def _run(options: argparse.Namespace) -> int:
             from agent.cli import conversations
 
             return conversations.export(options.session, redact=options.redact)
+        case "eval":
+            from agent.cli import evaluation
+
+            return evaluation.evaluate(options.directory, recorded=options.recorded, as_json=options.json)
     from agent.cli import conversations
 
     return conversations.replay(options.files, live=options.live)
@@ -144,6 +148,16 @@ def _parser() -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="write a conversation to standard output, for replay")
     export.add_argument("session", metavar="SESSION", help="the name given to chat by --session")
     export.add_argument("--redact", action="store_true", help="replace people, links, keys and secrets, and prove it replays")
+
+    evaluate = commands.add_parser("eval", help="score drafts by what conversations are expected to come to")
+    evaluate.description = (
+        "Has the conversations in DIR read by the model that SIGNOFF_MODEL names, or else by the guided interview, and scores "
+        "what the drafts hold, field by field: found and missed of what is expected, invented, and found with the right words "
+        "quoted."
+    )
+    evaluate.add_argument("directory", metavar="DIR", help="where the conversations are, as JSON lines (*.jsonl)")
+    evaluate.add_argument("--recorded", action="store_true", help="score the answers that the conversations were recorded with")
+    evaluate.add_argument("--json", action="store_true", help="print one JSON object")
 
     replay = commands.add_parser("replay", help="run exported conversations through today's graph, and show what differs")
     replay.add_argument("--live", action="store_true", help="have the model of SIGNOFF_MODEL read them, and compare the drafts")
