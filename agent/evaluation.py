@@ -22,7 +22,7 @@ class OneOf(BaseModel):
 
 
 Expected = str | OneOf | list[str | OneOf]
-"""What a field is to hold: one text; for a list several items."""
+"""What a field is to hold: one text; for a list several items, and an empty one if nothing."""
 
 
 NAMES = ("found", "missed", "invented", "evidence_right")
@@ -115,9 +115,10 @@ def score(draft: TicketDraft, texts: Mapping[str, str], expected: Mapping[str, E
                 result.count(name, found=1)
                 result.remarks.append(Remark("evidence", name, items[0]))
     for name in _filled(draft):
-        known = [words for one in _one_by_one(expected.get(name, [])) for words in one.any]
+        wanted = [*_one_by_one(expected.get(name, []))]
+        known, empty = [words for one in wanted for words in one.any], name in expected and not wanted
         for item in draft.items(name):
-            if _invented(draft, name, item, texts.values(), known, never):
+            if empty or _invented(draft, name, item, texts.values(), known, never):
                 result.count(name, invented=1)
                 result.remarks.append(Remark("invented", name, item))
     return result
@@ -131,7 +132,8 @@ def _one_by_one(wanted: Expected) -> Iterator[OneOf]:
 def _filled(draft: TicketDraft) -> list[str]:
     """The fields that hold what somebody chose: a type that nobody spoke of is the default."""
     default = TicketDraft().issue_type
-    chosen = draft.issue_type != default or any(one.field == "issue_type" for one in (*draft.evidence, *draft.unsaid))
+    spoken_of = {one.field for one in draft.evidence} | {one.field for one in draft.unsaid}
+    chosen = draft.issue_type != default or "issue_type" in spoken_of
     names = [name for name in FIELDS if name != "issue_type" or chosen]
     return [name for name in (*names, *(f"{CUSTOM}{name}" for name in draft.custom)) if draft.items(name)]
 

@@ -309,5 +309,6 @@ def _started(state: State, reply: Reply) -> list[Reply] | None:
     word, *rest = reply.text.split(maxsplit=1) or [""]
     if order_in(reply) != "new" and word.lower().rstrip(":.!,") != "new":
         return None
-    left = reply.model_copy(update={"text": "".join(rest), "anew": False, "thread": []})
+    said = "".join(rest).rjust(len(reply.text)) if rest else ""  # what is quoted stands where it stood in the message
+    left = reply.model_copy(update={"text": said, "anew": False, "thread": []})
     return [*state.parked, *([left] if left.text or left.files else [])]

@@ -113,7 +113,7 @@ class _Nodes:
         renderer, project = self._renderers[destination.tracker], state.project or Project(key=destination.project)
         if draft.title:
             questions += _of_tracker(state, destination) or renderer.questions(draft, project)
-        questions = [_named(one, state.event_id) for one in questions[: self._listener.questions]]
+        questions = [_named(one, state) for one in questions[: self._listener.questions]]
         sealed = None if questions or not draft.title else seal(destination, renderer.render(draft, project))
         row = first(
             DECISIONS,
@@ -148,7 +148,7 @@ class _Nodes:
                     questions = [Question(text=ASK_FOR_CHANGE)]
                 if row.name == "sure":
                     sure = Question(text=SURE[state.wish], about=state.wish, options=[YES, NO])
-                    questions = [_named(sure, state.event_id)]
+                    questions = [_named(sure, state)]
                 counts = {name: state.asked.get(name, 0) for q in questions if (name := _counted(q))}
                 again = state.unheard and not state.quiet
                 asked = state.asked | {name: n + 1 if again or not n else n for name, n in counts.items()}
@@ -211,11 +211,16 @@ def _which(conflict: Conflict) -> Question:
     return Question(field=conflict.field, text=text, about="conflict", options=[*sides], by=[*sides.values()])
 
 
-def _named(question: Question, event_id: str) -> Question:
-    """The question with an id, if it has options: by that a button of an older one is told apart."""
+def _named(question: Question, state: State) -> Question:
+    """The question with an id, if it has options: by that a button of an older one is told apart.
+
+    One that is still open keeps its id: its buttons stay where they are while people talk on.
+    """
     if not question.options:
         return question
-    text = f"{event_id} {question.about} {question.field}"
+    if open_now := next((one for one in state.asking if one.model_copy(update={"id": ""}) == question), None):
+        return open_now
+    text = f"{state.event_id} {question.about} {question.field}"
     return question.model_copy(update={"id": hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]})
 
 

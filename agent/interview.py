@@ -215,7 +215,7 @@ def _items(field: str, text: str) -> list[str]:
     if field not in LISTS:
         return [text]
     if field == "labels":
-        return [item.strip() for item in re.split(r"[,\n]|(?:^|\s)[-*•–]\s+", text) if item.strip()]
+        return [item.strip() for item in re.split(r"[,،、，\n]|(?:^|\s)[-*•–]\s+", text) if item.strip()]
     if "\n" not in text and _INLINE_BULLET.match(text):
         return [item.strip() for item in _INLINE_BULLET.split(text) if item.strip()]
     if _BULLET.match(text):
