@@ -115,8 +115,8 @@ def score(draft: TicketDraft, texts: Mapping[str, str], expected: Mapping[str, E
                 result.count(name, found=1)
                 result.remarks.append(Remark("evidence", name, items[0]))
     for name in _filled(draft):
-        wanted = [*_one_by_one(expected.get(name, []))]
-        known, empty = [words for one in wanted for words in one.any], name in expected and not wanted
+        choices = [*_one_by_one(expected.get(name, []))]
+        known, empty = [words for one in choices for words in one.any], name in expected and not choices
         for item in draft.items(name):
             if empty or _invented(draft, name, item, texts.values(), known, never):
                 result.count(name, invented=1)

@@ -1,7 +1,7 @@
 """The node `extract`: takes in what was said, as orders, choices and edits by rule, and as words by whoever listens."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
@@ -11,6 +11,7 @@ from agent.listening import NEW_CHARACTERS, Intent
 from agent.operations import Operation, Source, apply, by_hand
 from agent.orders import NO, Order, chosen, order_in, type_in
 from agent.protocol import Question, Reply
+from agent.quotes import find
 from agent.reading import Listener, Reader, Reading
 from agent.state import State, to_message, to_reply, window
 
@@ -165,7 +166,9 @@ class _Taking:
         elif order := order_in(reply):
             return self._obeys(order, reply)
         elif (kind := type_in(reply.text)) and not (asked and asked[0].field):
-            self._edit(reply.model_copy(update={"edits": [Operation(field="issue_type", value=[kind])]}))
+            self._change(
+                reply, [Operation(field="issue_type", value=[kind], message=reply.event_id)], {reply.event_id: _source(reply)}
+            )
         elif reply.text.strip():
             return False
         elif not (reply.files or reply.setting):
@@ -177,7 +180,9 @@ class _Taking:
             self._said.append(text)
 
     def _edit(self, reply: Reply) -> None:
-        edits, sources = by_hand(reply.edits, Source(id=reply.event_id, author=reply.by, permalink=reply.permalink))
+        self._change(reply, *by_hand(reply.edits, _source(reply)))
+
+    def _change(self, reply: Reply, edits: Sequence[Operation], sources: Mapping[str, Source]) -> None:
         draft = self.now().draft
         self._update["draft"], problems = apply(draft, edits, sources)
         changed = self._update["draft"] is not draft
@@ -282,11 +287,13 @@ def _decided(draft: TicketDraft, conflict: Conflict, option: str, reply: Reply) 
     if conflict.field == "constraints":
         held = next(one.value for one in conflict.sides if one.value in draft.items("constraints"))
         op = {"op": "replace", "value": [option], "old": held}
-    edits, sources = by_hand(
-        [Operation(field=conflict.field, **op)], Source(id=reply.event_id, author=reply.by, permalink=reply.permalink)
-    )
-    after, _ = apply(draft, edits, sources)
-    return after.model_copy(update={"evidence": [*after.evidence, side]})
+    after, _ = apply(draft, *by_hand([Operation(field=conflict.field, **op)], _source(reply)))
+    said = [one for one in after.evidence if one.message != reply.event_id or find(reply.text, one.quote)]  # a number says none
+    return after.model_copy(update={"evidence": [*said, side]})
+
+
+def _source(reply: Reply) -> Source:
+    return Source(id=reply.event_id, author=reply.by, text=reply.text, permalink=reply.permalink)
 
 
 def _settled(state: State, reply: Reply) -> dict[str, Any]:
