@@ -79,12 +79,11 @@ def totals(scores: Sequence[Score]) -> dict[str, Any]:
 
 
 def summed(scores: Iterable[Score]) -> Score:
-    """Several scores as one."""
+    """The counts of several scores as one."""
     together = Score()
     for score in scores:
         for name, counts in score.fields.items():
             together.fields[name] = together.fields.get(name, Counts()) + counts
-        together.remarks += score.remarks
     return together
 
 

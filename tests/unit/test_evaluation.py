@@ -98,6 +98,7 @@ def test_the_default_type_is_nobodys_invention_and_a_type_is_said_in_other_words
 
 def test_both_sides_of_a_constraint_have_to_be_said() -> None:
     assert of(TicketDraft(constraints=[Constraint(key="latency", value="under 200 ms")]), "constraints") == {}
+    assert of(TicketDraft(constraints=[Constraint(key="latency", value="30 seconds")]), "constraints") == {}
     assert of(TicketDraft(constraints=[Constraint(key="latency", value="under 2 ms")]), "constraints") == {"invented": 1}
     assert of(TicketDraft(constraints=[Constraint(key="size", value="under 200 ms")]), "constraints") == {"invented": 1}
 
@@ -170,6 +171,13 @@ async def test_the_draft_is_the_one_that_was_approved_first() -> None:
 async def test_a_linked_ticket_ends_where_it_is_linked() -> None:
     draft, texts = await made("same-as-a-known-ticket")
     assert (draft.title, [*texts]) == ("password mails arrive half an hour late", ["event-1", "event-2"])
+
+
+async def test_a_ticket_that_could_not_be_linked_goes_on() -> None:
+    talk = load(TALKS / "same-as-a-known-ticket.jsonl")
+    for show in talk.steps[2].shows:
+        show["status"] = "refused"
+    assert len((await drafted(talk, renderers())).replies) == 3
 
 
 async def test_a_button_is_pressed_as_of_todays_question_and_only_where_it_is_asked() -> None:
