@@ -287,13 +287,13 @@ def test_json(some: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert all([*counts] == [*NAMES] for counts in whole["fields"].values())
     assert all(whole[name] == sum(counts[name] for counts in whole["fields"].values()) for name in NAMES)
     assert whole["conversations"] == 3
-    assert (whole["found"], whole["missed"], whole["invented"], whole["evidence_right"]) == (7, 3, 0, 7)
+    assert (whole["found"], whole["missed"], whole["invented"], whole["evidence_right"]) == (11, 3, 0, 11)
 
 
 def test_recorded_answers_are_scored_instead(some: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["eval", str(some), "--json", "--recorded"]) == 0
     whole = json.loads(capsys.readouterr().out)
-    assert (whole["found"], whole["missed"], whole["invented"], whole["evidence_right"]) == (10, 0, 0, 10)
+    assert (whole["found"], whole["missed"], whole["invented"], whole["evidence_right"]) == (14, 0, 0, 14)
 
 
 def test_a_table_and_what_is_not_right(some: Path, capsys: pytest.CaptureFixture[str]) -> None:
