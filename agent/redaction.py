@@ -14,12 +14,14 @@ from typing import Any
 
 from langchain_core.messages import AIMessage
 
-from agent.conversation import Conversation, Head, Run, Step, dump, parse, replay
+from agent.conversation import Conversation, Head, Step, dump, parse
 from agent.draft import CUSTOM, FIELDS, TicketDraft, clean
 from agent.identifying import Kind, signs
 from agent.ports import Event, ModelCall, Turn, Verdict
 from agent.protocol import Decision, Found, Reply
 from agent.replacing import PLAIN, Words, normal
+from agent.replay import replay
+from agent.rerun import Run
 from agent.trackers import Renderer
 
 PEOPLE = ("by", "to", "approved_by", "author", "assignee", "requester", "who_decides")

@@ -18,10 +18,11 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import Field
 
-from agent.conversation import Head, Run, Step
+from agent.conversation import Head, Step
 from agent.ports import Event
 from agent.protocol import Reply
 from agent.reading import Listener
+from agent.rerun import Run
 from benchmarks._measure import report
 from skills.trackers import renderers
 

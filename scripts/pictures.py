@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from agent.cli.screen import render
-from agent.conversation import load, run
+from agent.conversation import load
+from agent.replay import run
 from agent.studio import graph
 from skills.trackers import renderers
 

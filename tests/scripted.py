@@ -9,11 +9,12 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import Field
 
-from agent.conversation import Head, Run, Step
+from agent.conversation import Head, Step
 from agent.draft import TicketDraft
 from agent.ports import Event, Turn
 from agent.protocol import Decision, Found, Reply
 from agent.reading import Listener
+from agent.rerun import Run
 from skills.trackers import renderers
 
 

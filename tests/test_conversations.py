@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.conversation import load, replay
+from agent.conversation import load
+from agent.replay import replay
 from skills.trackers import renderers
 
 FILES = sorted((Path(__file__).parent / "conversations").glob("*.jsonl"))

@@ -100,7 +100,7 @@ def replay(files: Sequence[str], *, live: bool) -> int:
 
 async def _replayed(talk: "Conversation") -> list[Text]:
     """The first difference in words; nothing if there is none."""
-    from agent.conversation import replay
+    from agent.replay import replay
     from skills.trackers import renderers
 
     if (difference := await replay(talk, renderers())) is None:
@@ -116,7 +116,7 @@ async def _replayed(talk: "Conversation") -> list[Text]:
 
 async def _read_anew(file: str, talk: "Conversation", listener: "Listener") -> list[Text]:
     """What the model makes of the conversation otherwise, in words."""
-    from agent.conversation import reread
+    from agent.replay import reread
     from skills.trackers import renderers
 
     lines, taken = list[Text](), 0

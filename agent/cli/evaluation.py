@@ -13,10 +13,11 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from agent.cli import Usage, wiring
-from agent.conversation import BadConversation, Conversation, drafted, load
+from agent.conversation import BadConversation, Conversation, load
 from agent.evaluation import NAMES, Counts, Score, score, summed, texts_of, totals
 from agent.model import BadModel, configured_listener, probe
 from agent.reading import Listener
+from agent.replay import drafted
 from skills.trackers import renderers
 
 SHOWN = 80

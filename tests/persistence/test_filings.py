@@ -5,12 +5,13 @@ import asyncio
 import pytest
 from sqlalchemy import select, text, update
 
-from agent.conversation import Conversation, Head, replay
+from agent.conversation import Conversation, Head
 from agent.ladder import LOOKS
 from agent.ports import Filing, LostRace
 from agent.projects import Project
 from agent.protocol import FilingOutcome, Reply, Settlement
 from agent.receipt import Receipt
+from agent.replay import replay
 from agent.sealing import SealedTicket
 from agent.trackers import Copy, Later, Missing, Refused, Ticket, Unsure
 from persistence.database import Database

@@ -8,13 +8,14 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 
 from agent.asking import Unanswered
 from agent.cli import main
-from agent.conversation import Conversation, Head, drafted, dump, load
+from agent.conversation import Conversation, Head, dump, load
 from agent.draft import FIELDS, Constraint, Evidence, TicketDraft, Unsaid
 from agent.evaluation import NAMES, Counts, Expected, OneOf, Remark, Score, score, summed, texts_of, totals
 from agent.interview import GuidedInterview
 from agent.operations import Operation
 from agent.protocol import Reply, Setting
 from agent.reading import Listener, interview
+from agent.replay import drafted
 from skills.trackers import renderers
 from tests.generated import conversations
 
