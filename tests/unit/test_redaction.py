@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from agent import redaction
 from agent.conversation import Conversation, Head, dump, load, parse
-from agent.redaction import NotTheSame, redacted
-from agent.replacing import Words
 from agent.replay import replay
 from agent.rerun import Run
+from agent.redaction import NotTheSame, redacted
+from agent.replacing import Words
 from skills.trackers import renderers
 
 FILES = sorted((Path(__file__).parents[1] / "conversations").glob("*.jsonl"))
@@ -223,7 +223,7 @@ async def test_a_secret_with_something_invisible_in_it() -> None:
 async def test_cards_are_clicked_by_their_new_hashes() -> None:
     conversation = load(next(file for file in FILES if file.stem == "stale-approve"))
     before = re.findall(r"[0-9a-f]{64}", written(conversation))
-    await redact(conversation)
+    _, _ = await redact(conversation)
     personal = await talk(said("Title: ask bob\nProblem: x", by="bob"), said("- done", by="bob"))
     card = personal.steps[-1].shows[-1]["draft_hash"]
     _, text = await redact(personal)
