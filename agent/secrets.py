@@ -17,7 +17,9 @@ _SECRETS = (
         "an API token",
         re.compile(
             r"\b(?:glpat-|npm_|pypi-|lin_api_|hf_|dop_v1_|ATATT3|ATCTT3|dckr_pat_|shp(?:at|ca|ss)_|hv[bs]\.|dapi|GOCSPX-|ya29\.)"
-            r"[A-Za-z0-9_=.-]{18,}|\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}|\b(?:SK|AC)[0-9a-f]{32}\b|\b\d{8,10}:AA[A-Za-z0-9_-]{32,}"
+            r"[A-Za-z0-9_=.-]{18,}"
+            r"|\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}"
+            r"|\b(?:SK|AC)[0-9a-f]{32}\b|\b\d{8,10}:AA[A-Za-z0-9_-]{32,}"
         ),
     ),
     ("a JSON web token", re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*")),
