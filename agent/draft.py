@@ -33,6 +33,7 @@ ITEMS_LIMIT = 200
 """Items in a list."""
 
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+_COLON = re.compile(r"((?<!\d):|:(?!\d))")
 _LINE_ENDS = re.compile("\r\n|\r|\u2028|\u2029")
 _INVISIBLE_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2065\u3164\uffa0")
 
@@ -43,6 +44,12 @@ class Constraint(BaseModel):
     key: str = ""
     value: str = ""
     status: Literal["agreed", "conflict"] = "agreed"
+
+    @classmethod
+    def of(cls, text: str) -> "Constraint":
+        """As people write it: what stands before a colon names it, unless that is the colon of a time."""
+        key, colon, value = ([*_COLON.split(text, maxsplit=1), "", ""])[:3]
+        return cls(key=key.strip(), value=value.strip()) if colon else cls(value=text)
 
 
 class Evidence(BaseModel):

@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from agent.draft import CUSTOM, FIELDS, Evidence, TicketDraft, clean
+from agent.draft import CUSTOM, FIELDS, Constraint, Evidence, TicketDraft, clean
 from agent.protocol import Reply
-from agent.quotes import find, says
-from agent.templates import speaks_of
+from agent.quotes import find, said_at
+from agent.templates import cued_at
 
 
 class OneOf(BaseModel):
@@ -142,14 +142,15 @@ def _invented(
 ) -> bool:
     if any(one.field == name and one.value == item for one in draft.unsaid) or any(find(item, words) for words in never):
         return True
-    return not (any(says(words, item) for words in known) or _said(name, item, [*texts]))
+    return not (any(said_at(words, item) is not None for words in known) or _said(name, item, [*texts]))
 
 
 def _said(name: str, item: str, texts: Sequence[str]) -> bool:
     if name == "issue_type":
-        return any(says(text, item) or speaks_of(text, item) for text in texts)
-    parts = item.partition(":")[::2] if name == "constraints" else (item,)
-    return all(any(says(text, part) for text in texts) for part in parts if part.strip())
+        return any(said_at(text, item) is not None or cued_at(text, item) is not None for text in texts)
+    limit = Constraint.of(item)
+    parts = (limit.key, limit.value) if name == "constraints" else (item,)
+    return all(any(said_at(text, part) is not None for text in texts) for part in parts if part.strip())
 
 
 def _stands(draft: TicketDraft, name: str, item: str, texts: Mapping[str, str], among: Sequence[str]) -> bool:

@@ -23,8 +23,8 @@ from agent.draft import (
     clean,
     shown,
 )
-from agent.quotes import denied, find, says
-from agent.templates import speaks_of
+from agent.quotes import denied, find, said_at
+from agent.templates import cued_at
 
 
 class DraftError(ValueError):
@@ -123,7 +123,7 @@ def _change(draft: TicketDraft, operation: Operation, source: Source | None) -> 
 
 def _set_list(draft: TicketDraft, operation: Operation, values: list[str]) -> None:
     field, before = operation.field, getattr(draft, operation.field)
-    items = [_constraint(value) for value in values] if field == "constraints" else values
+    items = [Constraint.of(value) for value in values] if field == "constraints" else values
     match operation.op:
         case "add":
             kept = before + [item for item in items if item not in before]
@@ -168,7 +168,7 @@ def evidence_for(operation: Operation, value: str, source: Source) -> Evidence |
     if not (found := find(source.text, operation.quote or value)):
         return None
     start, words = found
-    at = _said_at(operation.field, words, value) if operation.quote else 0
+    at = _place_in(operation.field, words, value) if operation.quote else 0
     if at is None or denied(source.text, start + at):
         return None
     return Evidence(
@@ -182,16 +182,16 @@ def evidence_for(operation: Operation, value: str, source: Source) -> Evidence |
     )
 
 
-def _said_at(field: str, quote: str, value: str) -> int | None:
+def _place_in(field: str, quote: str, value: str) -> int | None:
     """Where in the quote the value is said; None if it is not."""
     if field == "issue_type":
-        spoken = says(quote, value)
-        return speaks_of(quote, value.lower()) if spoken is None else spoken
+        spoken = said_at(quote, value)
+        return cued_at(quote, value.lower()) if spoken is None else spoken
     if field == "constraints":
-        limit = _constraint(value)
-        places = [says(quote, part) for part in (limit.key, limit.value) if part]
+        limit = Constraint.of(value)
+        places = [said_at(quote, part) for part in (limit.key, limit.value) if part]
         return None if None in places else places[-1]
-    return says(quote, value)
+    return said_at(quote, value)
 
 
 def _contests(draft: TicketDraft, operation: Operation, source: Source) -> bool:
@@ -201,8 +201,8 @@ def _contests(draft: TicketDraft, operation: Operation, source: Source) -> bool:
         return False
     if field not in LISTS and operation.op == "set":
         standing = [one for one in draft.items(field) if one.casefold() != values[0].casefold()]
-    elif field == "constraints" and operation.op == "add" and (key := _constraint(values[0]).key.casefold()):
-        standing = [one for one in draft.items(field) if _constraint(one).key.casefold() == key and one != values[0]]
+    elif field == "constraints" and operation.op == "add" and (key := Constraint.of(values[0]).key.casefold()):
+        standing = [one for one in draft.items(field) if Constraint.of(one).key.casefold() == key and one != values[0]]
     else:
         return False
     open_now = next((one for one in draft.conflicts if one.field == field), None)
@@ -233,8 +233,3 @@ def _set_text(draft: TicketDraft, field: str, value: str) -> None:
         raise DraftError(f"The type is one of {', '.join(ISSUE_TYPES)}; {value!r} is none of them.")
     else:
         setattr(draft, field, value.lower() if field == "issue_type" else value)
-
-
-def _constraint(text: str) -> Constraint:
-    key, colon, value = text.partition(":")
-    return Constraint(key=key.strip(), value=value.strip()) if colon else Constraint(value=text)

@@ -27,7 +27,7 @@ def find(text: str, quote: str) -> tuple[int, str] | None:
     return None
 
 
-def says(quote: str, value: str) -> int | None:
+def said_at(quote: str, value: str) -> int | None:
     """Where the value stands in the quote as it is, whatever punctuation is around it; None if it does not."""
     found = find(quote, value.strip(_EDGES) or value)
     return found[0] if found else None

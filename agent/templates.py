@@ -30,7 +30,7 @@ _CUES = {
 }
 
 
-def speaks_of(quote: str, issue_type: str) -> int | None:
+def cued_at(quote: str, issue_type: str) -> int | None:
     """Where somebody who says this speaks of a ticket of this type; None if they do not."""
     found = _CUES[issue_type].search(quote) if issue_type in _CUES else None
     return found.start() if found else None

@@ -3,7 +3,7 @@
 import pytest
 
 from agent.operations import Operation, Source, evidence_for
-from agent.quotes import find, says
+from agent.quotes import find, said_at
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,9 @@ def test_half_a_word_or_a_number_is_no_quote(text: str, quote: str) -> None:
 
 
 def test_a_value_is_said_whatever_punctuation_is_around_it() -> None:
-    assert says("the export, it fails!", "it fails.") == 12
-    assert says("the export fails", "the import fails") is None
-    assert says("???", "?") == 0
+    assert said_at("the export, it fails!", "it fails.") == 12
+    assert said_at("the export fails", "the import fails") is None
+    assert said_at("???", "?") == 0
 
 
 @pytest.mark.parametrize(

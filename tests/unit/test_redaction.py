@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from agent import redaction
 from agent.conversation import Conversation, Head, dump, load, parse
-from agent.replay import replay
-from agent.rerun import Run
 from agent.redaction import NotTheSame, redacted
 from agent.replacing import Words
+from agent.replay import replay
+from agent.rerun import Run
 from skills.trackers import renderers
 
 FILES = sorted((Path(__file__).parents[1] / "conversations").glob("*.jsonl"))
