@@ -93,6 +93,13 @@ def by_hand(edits: Sequence[Operation], source: Source) -> tuple[list[Operation]
     return [edit.model_copy(update={"message": source.id, "decides": True}) for edit in edits], {source.id: said}
 
 
+def on_mark(act: Literal["confirm", "remove"], mark: Unsaid) -> Operation:
+    """What settles a mark: the value is confirmed, or taken out."""
+    if act == "remove" and mark.field not in LISTS:
+        return Operation(op="set", field=mark.field)
+    return Operation(op=act, field=mark.field, value=[mark.value])
+
+
 def _change(draft: TicketDraft, operation: Operation, source: Source | None) -> None:
     if operation.field == "attachments" and operation.op == "remove":
         draft.attachments = [file for file in draft.attachments if file.id not in operation.value]

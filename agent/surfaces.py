@@ -6,9 +6,10 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, Field
 
-from agent.draft import Evidence
+from agent.draft import Conflict, Evidence, Unsaid
 from agent.ports import CardStatus, Pending
 from agent.sealing import FieldChange
+from agent.trackers import Ticket
 
 
 class Effect(BaseModel):
@@ -51,11 +52,21 @@ class CardView(BaseModel):
     """What changed since the card that people saw before this one."""
     unanswered: list[str] = Field(default_factory=list)
     evidence: list[Evidence] = Field(default_factory=list)
+    not_said: list[str] = Field(default_factory=list)
+    """Fields of its type's template that nobody spoke of."""
+    unsaid: list[Unsaid] = Field(default_factory=list)
+    """What a model gave and nobody said."""
+    conflicts: list[Conflict] = Field(default_factory=list)
+    """What people said differently, and nobody decided."""
+    unread: int = 0
+    """Newer messages that were not considered."""
     requester: str = ""
     people: list[str] = Field(default_factory=list)
     """Who asked for the ticket, and who contributed to what the card shows."""
     decided_by: str = ""
     decided_at: datetime | None = None
+    linked: Ticket | None = None
+    """The ticket that it is instead, as who rejected it said."""
     filing: Literal["", "intended", "sent", "filed", "failed", "unknown", "left"] = ""
     """What became of its approval; empty if it has none (any more)."""
     attempt: int = 1

@@ -40,6 +40,7 @@ CARDS = """
     SELECT card.preview_id, card.draft_hash, card.version, card.sealed, card.status,
            card.people, card.message, card.digest, card.posted_at,
            before.sealed AS before, decided.approved_by AS decided_by, decided.at AS decided_at,
+           click.body AS click, click.verdict,
            filing.status AS filing, filing.key, filing.url, filing.reason, coalesce(filing.attempt, 1) AS attempt,
            coalesce(filing.asked_at IS NOT NULL, false) AS asked, session.state,
            extract(epoch FROM clock_timestamp() - coalesce(first.at, card.at))::float AS age,
@@ -47,7 +48,7 @@ CARDS = """
               AND (surface LIKE '{"kind":"mention"%%' OR surface LIKE '{"kind":"message"%%'))
            + (SELECT count(DISTINCT regexp_replace(key, ':[0-9]+$', '')) FROM effects  -- what an event leads to is one message
               WHERE effects.session_id = card.session_id AND done_at > card.posted_at AND problem IS NULL
-              AND body ~ '^{"kind":"(say|question|filed|errand","kind_of":"commented)"') AS below
+              AND body ~ '^{"kind":"(say|question|similar|filed|errand","kind_of":"commented)"') AS below
     FROM previews card JOIN sessions session USING (session_id)
     LEFT JOIN LATERAL (
         SELECT sealed, at FROM previews WHERE session_id = card.session_id AND at < card.at AND shown_at IS NOT NULL
@@ -61,10 +62,12 @@ CARDS = """
         WHERE session_id = card.session_id AND at <= card.at AND at > coalesce(before.at, '-infinity')
     ) first ON true
     LEFT JOIN LATERAL (
-        SELECT approved_by, at FROM approvals WHERE session_id = card.session_id AND preview_id = card.preview_id
+        SELECT approved_by, at, event_id FROM approvals WHERE session_id = card.session_id AND preview_id = card.preview_id
         UNION ALL
-        SELECT approved_by, at FROM approval_history WHERE session_id = card.session_id AND preview_id = card.preview_id
+        SELECT approved_by, at, event_id FROM approval_history
+        WHERE session_id = card.session_id AND preview_id = card.preview_id
     ) decided ON true
+    LEFT JOIN inbox click ON click.event_id = decided.event_id AND card.status = 'rejected'
     LEFT JOIN approvals approval ON approval.session_id = card.session_id AND approval.preview_id = card.preview_id
     LEFT JOIN filings filing ON filing.session_id = approval.session_id AND filing.draft_hash = approval.draft_hash
     WHERE card.session_id = %(session_id)s AND (card.message IS NOT NULL OR card.preview_id = (
@@ -161,6 +164,9 @@ class PostgresOutbox:
 
 
 PLAIN = ("preview_id", "draft_hash", "version", "status", "age", "below", "attempt", "asked")
+MARKS = ("unanswered", "not_said", "unsaid", "conflicts", "unread")
+"""What an open card shows beside what would be filed; the session's state has it."""
+
 TEXTS = ("decided_by", "filing", "key", "url", "reason", "digest")
 
 
@@ -170,7 +176,10 @@ def _view(session_id: str, row: dict[str, Any], *, newest: bool) -> CardView:
     known: dict[str, Any] = {name: row[name] for name in PLAIN} | {name: row[name] or "" for name in TEXTS}
     if newest and row["status"] == "open":
         preview = state.get("preview") or {}
-        known |= {"evidence": state.get("draft", {}).get("evidence", []), "unanswered": preview.get("unanswered", [])}
+        known |= {name: preview[name] for name in MARKS if name in preview}
+        known["evidence"] = state.get("draft", {}).get("evidence", [])
+    if row["click"] and json.loads(row["click"]).get("same_as"):
+        known["linked"] = json.loads(row["verdict"] or "{}").get("ticket")
     return CardView(
         session_id=session_id,
         sealed=sealed,

@@ -7,12 +7,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from agent.draft import Evidence
+from agent.draft import LONG, Conflict, Evidence, TicketDraft, Unsaid
 from agent.receipt import FORM
 from agent.sealing import SHORT, FieldChange
 from agent.secrets import secrets_in
 from agent.surfaces import CardView
 from slack_adapter.inbound import ATTEMPT, button_value
+from slack_adapter.marks import digest_of, distinct
 from slack_adapter.pieces import (
     FALLBACK,
     Block,
@@ -33,6 +34,9 @@ MESSAGE_CHARACTERS = 9_000
 """Characters in the blocks of one message; Slack refused 11,300, and says nowhere how many it takes."""
 
 MESSAGE_BLOCKS = 45
+DIALOG = 300
+"""Characters that a button's dialog can say."""
+
 EVIDENCE = 3
 """Links to what was said that stand on the card itself; the rest is behind a button."""
 
@@ -40,11 +44,14 @@ TYPES = {"story": "Story", "bug": "Bug", "task": "Task"}
 TRACKERS = {"github": "GitHub", "gitlab": "GitLab"}
 """Names of trackers that capital letters alone do not make."""
 
-LABELS = {"epic_id": "Epic", "type": "Type", "title": "Title", "issue_type": "Type"}
+LABELS = {"epic_id": "Epic", "type": "Type", "title": "Title", "issue_type": "Type", "steps": "Steps to reproduce"}
 ORDER = (
-    "problem", "proposed_solution", "acceptance_criteria", "constraints", "dependencies", "risks", "open_questions",
-    "priority", "labels", "assignee", "epic_id", "custom", "attachments",
+    "who", "what", "why", "problem", "steps", "expected", "actual", "environment", "proposed_solution", "acceptance_criteria",
+    "constraints", "dependencies", "risks", "open_questions", "priority", "labels", "assignee", "epic_id", "custom",
+    "attachments",
 )  # fmt: skip
+MARKED = 5
+"""Marks that have buttons of their own; more have one together."""
 
 
 def name_of(tracker: str) -> str:
@@ -105,6 +112,7 @@ def card_text(card: CardView) -> str:
     lines = [f"{_state(card)} {escape(sealed['title'])}", f"{_where(card)} · {stamp}"]
     for name, value in _ordered(sealed["fields"]):
         lines.append(f"{escape(label(name))}: {escape('; '.join(_values(value)))}")
+    lines += [f"Nobody said this: {escape(_in_words(mark))}" for mark in distinct(card.unsaid)]
     return cut("\n".join(lines), FALLBACK)
 
 
@@ -113,7 +121,7 @@ def _state(card: CardView) -> str:
         case "approved":
             return f"Filed as {escape(card.key)}:" if card.filing == "filed" else "Approved:"
         case "rejected":
-            return "Discarded:"
+            return f"Linked to {escape(card.linked.key)} instead:" if card.linked else "Discarded:"
         case "open":
             return "Please check this ticket:"
     return "No longer current:"
@@ -145,6 +153,8 @@ def _standing(card: CardView) -> str:
             return f":white_check_mark: *Filed as {ticket(card.key, card.url)}* · {_where(card)}"
         case "approved":
             return f":white_check_mark: *Approved*{by} · {_where(card)}"
+    if card.linked:
+        return f":link: *Linked to {ticket(card.linked.key, card.linked.url)} instead*{by} · nothing new was filed"
     return f"*Discarded*{by} · {_where(card)} · nothing was filed"
 
 
@@ -155,7 +165,7 @@ def _fields(sealed: Mapping[str, Any]) -> Iterator[Block]:
         values = _values(value)
         if isinstance(value, list) and name not in ("labels",):
             yield from bullets(label(name), values)
-        elif name in ("problem", "proposed_solution") or len(", ".join(values)) > 300:
+        elif name in LONG or len(", ".join(values)) > 300:
             yield from paragraphs(label(name), "\n".join(values))
         else:
             facts.append(line(words(f"{label(name)}: ", bold=True), words(", ".join(values))))
@@ -193,12 +203,22 @@ def _tail(card: CardView, private: bool, approvers: Sequence[str]) -> list[Block
             return list(_open(card, private, approvers))
         case "approved":
             return list(_approved(card))
+    if card.linked:
+        new = button("New ticket", "new_ticket", card.session_id)
+        return [_stamp(card), {"type": "actions", "block_id": f"linked-{card.preview_id}", "elements": [new]}]
     return [context("What was said is kept: mention me and say what should change, and a new card follows."), _stamp(card)]
 
 
 def _open(card: CardView, private: bool, approvers: Sequence[str]) -> Iterator[Block]:
+    yield from _marks(card)
+    for conflict in card.conflicts:
+        yield context(f":left_right_arrow: *Undecided:* {_sides(conflict)}")
     if card.unanswered:
-        yield context(f":grey_question: *Left open:* {', '.join(label(field) for field in card.unanswered)}")
+        yield context(f":grey_question: *Left open:* {', '.join(escape(label(field)) for field in card.unanswered)}")
+    if card.not_said:
+        yield context(f"*Not said:* {', '.join(label(field).lower() for field in card.not_said)}")
+    if card.unread:
+        yield context(f":hourglass: {card.unread} newer message{'s' * (card.unread > 1)} not considered")
     found = secrets_in(card.sealed)
     if found:
         yield section(f":warning: *This looks like it holds {listed(found)}.* Whoever can read the project could read it.")
@@ -214,21 +234,61 @@ def _open(card: CardView, private: bool, approvers: Sequence[str]) -> Iterator[B
     value = button_value(card.session_id, card.draft_hash)
     approve = button(f"Create in {project_of(card)}", "approve_draft", value, style="primary")
     approve["accessibility_label"] = cut(f"Approve exactly this ticket and create it in {project_of(card)}", 75)
-    if found:
-        approve["confirm"] = _confirm(
-            "Is there a secret in it?",
-            f"It looks like this ticket holds {listed(found)}. Create it all the same?",
-            "Create it",
-            "Go back",
-        )
+    if doubt := _doubt(found, distinct(card.unsaid)):
+        approve["confirm"] = confirm(*doubt, "Create it", "Go back")
     discard = button("Discard", "reject_draft", value, accessibility_label="Discard this ticket; nothing is filed")
-    discard["confirm"] = _confirm("Discard this ticket?", "Nothing is filed. What was said is kept.", "Discard", "Keep it")
+    discard["confirm"] = confirm("Discard this ticket?", "Nothing is filed. What was said is kept.", "Discard", "Keep it")
     discard["confirm"]["style"] = "danger"
     change = button("Request changes", "request_changes", value, accessibility_label="Change this ticket in a form")
     elements = [approve, change, discard]
     if len(card.evidence) > EVIDENCE:
         elements.append(button(f"Who said what ({len(card.evidence)})", "show_evidence", card.session_id))
     yield {"type": "actions", "block_id": card.preview_id, "elements": elements}
+
+
+def _doubt(secrets: Sequence[str], marks: Sequence[Unsaid]) -> tuple[str, str] | None:
+    """What is asked before a ticket is created in which something looks wrong: a title and a text."""
+    held = f"It looks like this ticket holds {listed(secrets)}. " if secrets else ""
+    end = "Create it all the same?"
+    if not marks:
+        return ("Is there a secret in it?", f"{held}{end}") if held else None
+    title = "Is there a secret in it, and is it so?" if held else "Is it so?"
+    values = f"{len(marks)} value{'s were' if len(marks) > 1 else ' was'} said by nobody: {'; '.join(map(_in_words, marks))}"
+    return title, f"{held}{cut(values, DIALOG - len(held) - len(end) - 2)}. {end}"
+
+
+def _marks(card: CardView) -> Iterator[Block]:
+    """What nobody said, value by value, and the buttons that settle it."""
+    marks = distinct(card.unsaid)
+    for mark in marks[:MARKED]:
+        name, value = words(f"⚠️ Nobody said this: {label(mark.field)}: ", bold=True), words(cut(mark.value, 300))
+        yield rich(line(name, value))
+        digest = digest_of(mark)
+        elements = [button("Confirm", "confirm_mark", button_value(card.session_id, digest))]
+        if mark.field != "issue_type":  # a ticket always has one
+            elements.append(button("Remove", "remove_mark", button_value(card.session_id, digest)))
+        yield {"type": "actions", "block_id": f"mark-{digest}", "elements": elements}
+    if more := marks[MARKED:]:
+        named = "; ".join(cut(_in_words(mark), 100) for mark in more[:20])
+        yield rich(line(words(f"⚠️ … and {len(more)} more, see Request changes: ", bold=True), words(named)))
+        every = button(f"Confirm all {len(marks)}", "confirm_mark", button_value(card.session_id, digest_of(*marks)))
+        text = f"You say so of all {len(marks)} values that nobody said: {'; '.join(map(_in_words, marks))}"
+        every["confirm"] = confirm("Is all of it so?", text, "Confirm all", "Go back")
+        yield {"type": "actions", "block_id": "marks", "elements": [every]}
+
+
+def _in_words(mark: Unsaid) -> str:
+    return f"{label(mark.field)}: {mark.value}"
+
+
+def _sides(conflict: Conflict) -> str:
+    """Who says what of a field."""
+    sides = [f"“{escape(cut(one.value, 100))}” ({_person(one.author)})" for one in conflict.sides]
+    return f"{escape(label(conflict.field))}: {' or '.join(sides)}"
+
+
+def _person(author: str) -> str:
+    return f"<@{author}>" if is_id(author) else escape(author)
 
 
 def _approved(card: CardView) -> Iterator[Block]:
@@ -272,12 +332,12 @@ def settling_row(session_id: str, draft_hash: str, attempt: int, *, unknown: boo
     leave = button("Leave it", "leave_filing", value, accessibility_label="Leave it, and go on")
     if unknown:
         text = "Did you look in the tracker? If it is there already, it would be there twice. It may take minutes to be found."
-        again["confirm"] = _confirm("File it again?", text, "File again", "Go back")
-        leave["confirm"] = _confirm("Leave it as it is?", "Nobody is asked again whether it was filed.", "Leave it", "Go back")
+        again["confirm"] = confirm("File it again?", text, "File again", "Go back")
+        leave["confirm"] = confirm("Leave it as it is?", "Nobody is asked again whether it was filed.", "Leave it", "Go back")
         there = button("It is there", "filing_there", value, accessibility_label="It is there: give its key")
         elements = [there, again, leave]
     else:
-        leave["confirm"] = _confirm("Leave it?", "It is not filed, and its approval is withdrawn.", "Leave it", "Go back")
+        leave["confirm"] = confirm("Leave it?", "It is not filed, and its approval is withdrawn.", "Leave it", "Go back")
         elements = [again, leave]
     return {"type": "actions", "block_id": f"{ATTEMPT}{attempt}", "elements": elements}
 
@@ -292,8 +352,9 @@ def _put_away(card: CardView, why: str) -> list[Block]:
     return [rich(line(title, words(f" · version {card.version} · {why}")))]  # Slack replaces rich text with nothing else
 
 
-def _confirm(title: str, text: str, yes: str, no: str) -> dict[str, Any]:
-    return {"title": plain(title), "text": plain(cut(text, 300)), "confirm": plain(yes), "deny": plain(no)}
+def confirm(title: str, text: str, yes: str, no: str) -> dict[str, Any]:
+    """What a button asks before it counts."""
+    return {"title": plain(title), "text": plain(cut(text, DIALOG)), "confirm": plain(yes), "deny": plain(no)}
 
 
 def _stamp(card: CardView) -> Block:
@@ -339,9 +400,11 @@ def _quoted(evidence: Evidence) -> str:
     return f"{escape(label(evidence.field))}: {shown}{mark}"
 
 
-def evidence_blocks(evidence: Sequence[Evidence]) -> list[Block]:
-    """Everything that a draft rests on, and who said it."""
-    said = [_quoted(one) + (f" <@{one.author}>" if is_id(one.author) else "") for one in evidence]
+def evidence_blocks(draft: TicketDraft) -> list[Block]:
+    """What of a draft nobody said, what people say differently, and who said the rest."""
+    said = [f":warning: *Nobody said this:* {escape(cut(_in_words(mark), 1000))}" for mark in distinct(draft.unsaid)]
+    said += [f":left_right_arrow: *Undecided:* {_sides(conflict)}" for conflict in draft.conflicts]
+    said += [_quoted(one) + (f" <@{one.author}>" if is_id(one.author) else "") for one in draft.evidence]
     shown = [section(one) for one in said[:95]]
     if len(said) > len(shown):
         shown.append(context(f"and {len(said) - len(shown)} more."))

@@ -15,7 +15,7 @@ from slack_adapter import blocks, notes
 from slack_adapter.cards import Cards
 from slack_adapter.errands import Errands
 from slack_adapter.inbound import thread_of
-from slack_adapter.pieces import Block, pieces, section
+from slack_adapter.pieces import Block, pieces, quiet, section
 from slack_adapter.posting import Poster, Talk
 from slack_adapter.text import escape
 from slack_adapter.workspaces import REVOKED, UNANSWERED, NotInstalled, Workspaces, named, passes, pause_of
@@ -89,7 +89,8 @@ class Delivery:
             case "private" if not blocks.is_id(body["to"]):
                 pass  # an operator's own affair, who has read it at the command line
             case "private":
-                await self._poster.whisper(talk, effect, body["to"], escape(body["text"]))
+                in_thread = bool(await self._outbox.cards(effect.session_id))
+                await self._poster.whisper(talk, effect, body["to"], escape(body["text"]), in_thread=in_thread)
             case "decision":
                 await self._cards.refresh_beside(talk, effect)
                 await self._answer(talk, effect)
@@ -100,6 +101,8 @@ class Delivery:
             case "question":
                 await self._cards.refresh_beside(talk, effect)
                 await self._ask(talk, effect)
+            case "similar":  # before its card
+                await self._say_with(talk, effect, notes.similar(effect.session_id, body))
             case "unsettled":
                 await self._cards.refresh_beside(talk, effect)
                 await self._poster.once(talk, effect, *notes.unsettled(effect.session_id, body))
@@ -129,10 +132,14 @@ class Delivery:
         return Talk(await self._workspaces.of(effect.session_id.partition(":")[0]), effect.session_id)
 
     async def _ask(self, talk: Talk, effect: Effect) -> None:
-        said, questions = [escape(text) for text in effect.body.get("said", [])], effect.body["questions"]
-        asked = "\n".join([*said, *(escape(question["text"]) for question in questions)])
-        shown = [section(piece) for text in said for piece in pieces(text)]
-        await self._poster.once(talk, effect, asked, [*shown, *notes.question_blocks(effect.session_id, questions)])
+        text, shown = notes.questions(effect.session_id, effect.body["questions"])
+        await self._say_with(talk, effect, (text, await quiet(shown, talk.workspace.name)))
+
+    async def _say_with(self, talk: Talk, effect: Effect, note: tuple[str, list[Block]]) -> None:
+        """Posts a message, below what was to be said right before it."""
+        said, (text, shown) = [escape(one) for one in effect.body.get("said", [])], note
+        above = [section(piece) for one in said for piece in pieces(one)]
+        await self._poster.once(talk, effect, "\n".join([*said, text]), [*above, *shown])
 
     async def _answer(self, talk: Talk, effect: Effect) -> None:
         """Tells one person what a click came to that decided nothing."""
@@ -156,16 +163,19 @@ class Delivery:
 
 def _is_of_card(body: dict[str, Any]) -> bool:
     """Whether only the card tells of it; that is brought up to date as often as it takes, and is no post."""
-    return body["kind"] in ("preview", "marked", "settled") or body.get("status") in ("approved", "rejected")
+    return body["kind"] in ("preview", "marked", "confirmed", "settled") or body.get("status") in ("approved", "rejected")
 
 
 def _merged(effects: Sequence[Effect]) -> list[tuple[Effect, list[Effect]]]:
-    """What is said right before a question of the same event goes into the question's message: one message, not two."""
+    """What is said right before a question of the same event goes into the question's message: one message, not two.
+
+    So does what is said before tickets that may be the same: else the card would come with it, and before them.
+    """
     merged: list[tuple[Effect, list[Effect]]] = []
     for effect in effects:
         before = merged[-1][0] if merged else None
         together = before and before.body["kind"] == "say" and before.key.rpartition(":")[0] == effect.key.rpartition(":")[0]
-        if before and together and effect.body["kind"] == "question":
+        if before and together and effect.body["kind"] in ("question", "similar"):
             said = {**effect.body, "said": [before.body["text"]]}
             merged[-1] = (effect.model_copy(update={"body": said}), [before])
         else:
@@ -176,13 +186,15 @@ def _merged(effects: Sequence[Effect]) -> list[tuple[Effect, list[Effect]]]:
 def _told(body: dict[str, Any], cards: Sequence[CardView]) -> str:
     filed = next((card for card in cards if card.draft_hash == body["draft_hash"] and card.filing == "filed"), None)
     ticket = f" It is filed as {blocks.ticket(filed.key, filed.url)}." if filed else ""
+    before = next((card.linked for card in cards if card.draft_hash == body["draft_hash"] and card.linked), None)
+    linked = blocks.ticket(before.key, before.url) if before else ""
     now = next((card for card in cards if card.status == "open"), None)
     current = f" The current card is version {now.version}, `{now.draft_hash[:SHORT]}`." if now else " No card is open now."
     texts = {
         "forbidden": f"You cannot decide this: {escape(body['text'].partition(': ')[2])}",
         "unknown": f"Nothing was decided: that card was never shown in this conversation.{current}",
         "decided": f"Already approved by <@{body['by']}>.{ticket}",
-        "discarded": f"Already discarded by <@{body['by']}>.{current}",
+        "discarded": f"Already {f'linked to {linked}' if linked else 'discarded'} by <@{body['by']}>.{current}",
         "stale": f"Nothing was decided: that card is no longer current.{current}",
     }
     return texts.get(body["row"], escape(body["text"]))

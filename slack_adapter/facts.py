@@ -7,10 +7,11 @@ from typing import Any
 
 from slack_sdk.errors import SlackApiError
 
+from agent.draft import TicketDraft
 from agent.listening import reads
 from agent.ports import Event, NotYet, Snapshot, Unheard, Unreachable, Verdict
-from agent.protocol import Decision, Reply, Settlement
-from slack_adapter import approvers
+from agent.protocol import Decision, Question, Reply, Settlement
+from slack_adapter import approvers, marks
 from slack_adapter.approvers import Person
 from slack_adapter.desk import Desk
 from slack_adapter.files import Files
@@ -28,6 +29,8 @@ CALLS = ("mention", "command")
 POINTERS = ("shortcut", "reaction")
 """Those that point to a message; the whole thread is read."""
 
+ELSEWHERE = "Nothing was changed: that button counts only in its own conversation."
+NO_MARK = "Nothing was changed: the card no longer marks that, because somebody settled it before."
 INVITE = "I am not in that channel, so I can neither read nor write there: invite me with /invite, then ask again."
 
 
@@ -69,7 +72,9 @@ class SlackFacts:
         setting = (await settings.of(team, await settings.place(team, channel))).setting()
         reply.setting = await self._desk.catalogue.setting(setting, snapshot.state)
         kind, ts = event.surface.get("kind", ""), event.surface.get("ts", "")
-        if kind in ("form", "settled", "click"):
+        if kind == "click":
+            return await self._pressed(snapshot, reply)
+        if kind in ("form", "settled"):
             return reply
         if kind in (*CALLS, *POINTERS) and not snapshot.state:
             reply.thread = await self._thread(workspace, snapshot, reply.by)
@@ -82,6 +87,23 @@ class SlackFacts:
         message = {"text": reply.text, "ts": ts, "thread_ts": thread_ts, "files": event.surface.get("files", [])}
         heard = await self._heard(workspace, channel, message)
         return reply.model_copy(update={name: getattr(heard, name) for name in ("text", "permalink", "files")})
+
+    async def _pressed(self, snapshot: Snapshot, reply: Reply) -> Reply:
+        """What a button says that names an option, or a mark, of what the session waits for now."""
+        surface, state = snapshot.event.surface, snapshot.state
+        if surface.get("channel") not in await self._desk.places(snapshot.event.session_id):
+            raise Unheard(ELSEWHERE)
+        if reply.question:
+            asked = [Question.model_validate(one) for one in state.get("asking", [])]
+            options = next((one.options for one in asked if one.id == reply.question), [])
+            return reply.model_copy(update={"text": "".join(options[surface["option"] :][:1])})
+        if "mark" in surface:
+            draft = TicketDraft.model_validate(state.get("draft", {}))
+            if not (edits := marks.edits(surface["act"], surface["mark"], draft.unsaid)):
+                raise Unheard(NO_MARK)
+            said = "\n".join(f"{surface['act']} {edit.field}" for edit in edits)
+            return reply.model_copy(update={"edits": edits, "text": said})
+        return reply
 
     async def _heard(self, workspace: Workspace, channel: str, message: Mapping[str, Any]) -> Reply:
         ts, text = message["ts"], said(message)

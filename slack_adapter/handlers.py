@@ -10,7 +10,7 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.async_context import AsyncBoltContext
 from slack_sdk.web.async_client import AsyncWebClient
 
-from agent.draft import Evidence, TicketDraft
+from agent.draft import TicketDraft
 from agent.operations import Operation, apply
 from agent.ports import Event
 from agent.protocol import FileRequest, Reply, from_hitl
@@ -31,13 +31,16 @@ from slack_adapter.answers import (
 )
 from slack_adapter.commands import Commands
 from slack_adapter.desk import Desk
-from slack_adapter.inbound import errand_session, parse_value, thread_of
+from slack_adapter.inbound import ANSWER, MARKS, SAME, errand_session, parse_value, thread_of
 from slack_adapter.pieces import plain
 from slack_adapter.settling import Settling
+from slack_adapter.text import escape
 from slack_adapter.workspaces import UNANSWERED
 
 FILED = "That ticket is filed already: press *New ticket* on its card to start another."
 BEING_FILED = "That ticket is approved already and is being filed, so it cannot be changed any more."
+LINKED = "It is {key} instead, so this draft cannot be changed any more: press *New ticket* on its card to start another."
+FORGOTTEN = "That draft was given up, so it cannot be changed any more: mention me and say *new* to start another."
 UNSETTLED = "That ticket is approved, and its filing is not settled: use the buttons of the message that says so first."
 NO_TITLE = "A ticket needs a title."
 NOT_SAVED = "I could not save this just now, and nothing is lost: press the button again."
@@ -81,6 +84,8 @@ class Handlers:
         app.action("new_ticket")(_taken)
         app.action("file_again")(_taken)
         app.action("leave_filing")(_taken)
+        app.action(re.compile(f"({ANSWER}|{SAME}):[0-9]+"))(_taken)
+        app.action(re.compile("|".join(MARKS)))(_taken)
         app.action("request_changes")(self.open_form)
         app.action("fill_in")(self.open_form)
         app.action("reopen")(self.reopen_form)
@@ -106,15 +111,10 @@ class Handlers:
         value = parse_value(body["actions"][0].get("value"))
         if value and value.parts[0] == team(context):
             standing = await self._desk.sessions.standing(value.session_id)
-            if standing and (anywhere or _pressed_in(body) in await self._places(value.session_id)):
+            if standing and (anywhere or _pressed_in(body) in await self._desk.places(value.session_id)):
                 return standing
         await tell(client, body, GONE if value else OLD_BUTTON)
         return None
-
-    async def _places(self, session_id: str) -> set[str]:
-        """The channels where a session is to be seen: its own, and those of its cards."""
-        cards = await self._desk.outbox.cards(session_id)
-        return {thread_of(session_id)[0], *(card.posted.channel for card in cards if card.posted)}
 
     async def _draft(
         self, body: Body, context: AsyncBoltContext, client: AsyncWebClient, *, anywhere: bool = False
@@ -203,9 +203,8 @@ class Handlers:
         await ack()
         async with answering(client, body):
             if standing := await self._standing(body, context, client):
-                evidence = [Evidence.model_validate(one) for one in standing.state.get("draft", {}).get("evidence", [])]
                 view = {"type": "modal", "title": plain("Who said what"), "close": plain("Close")}
-                await show_form(client, body, {**view, "blocks": blocks.evidence_blocks(evidence)})
+                await show_form(client, body, {**view, "blocks": blocks.evidence_blocks(_draft(standing))})
 
     async def open_comment(self, ack: AsyncAck, body: Body, context: AsyncBoltContext, client: AsyncWebClient) -> None:
         """ "Add a comment" on a filed ticket."""
@@ -277,6 +276,9 @@ def _pressed_in(body: Body) -> Any:
 
 def _ended(standing: Standing) -> str:
     """Why a session's draft cannot be changed any more; empty if it can."""
+    if closed := standing.state.get("closed"):
+        key = (standing.state.get("linked") or {}).get("key", "")
+        return LINKED.format(key=escape(key)) if closed == "linked" else FORGOTTEN
     outcome = standing.state.get("outcome") or {}
     if outcome.get("status") == "filed":
         return FILED

@@ -18,8 +18,7 @@ Body = Mapping[str, Any]
 TICKET = "ticket"
 """The emoji that, put on a message, drafts a ticket from its thread."""
 
-_SESSION = re.compile(r"[TE][A-Z0-9]{1,20}:[A-Z0-9]{1,20}:\d{1,20}\.\d{1,10}")
-_HASH = re.compile(r"[0-9a-f]{64}")
+_VALUE = re.compile(r"([TE][A-Z0-9]{1,20}:[A-Z0-9]{1,20}:\d{1,20}\.\d{1,10})(?::([0-9a-f]{64})(?::(.{1,300}))?)?")
 SPOKEN = (None, "file_share", "thread_broadcast", "me_message")
 """The subtypes of messages that are somebody speaking."""
 
@@ -28,6 +27,9 @@ ATTEMPT = "attempt-"
 
 SETTLEMENTS: dict[str, Literal["again", "leave"]] = {"file_again": "again", "leave_filing": "leave"}
 DECISIONS: dict[str, Literal["approve", "reject"]] = {"approve_draft": "approve", "reject_draft": "reject"}
+MARKS: dict[str, Literal["confirm", "remove"]] = {"confirm_mark": "confirm", "remove_mark": "remove"}
+ANSWER, SAME = "answer", "same_as"
+"""What the action ids of buttons begin with of which there are several; a number follows."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,13 @@ class Inbound:
 
 @dataclass(frozen=True)
 class Value:
-    """A button's value: the session it belongs to, and for a card the hash it shows."""
+    """A button's value: the session it belongs to, and what in it."""
 
     session_id: str
-    draft_hash: str = ""
+    digest: str = ""
+    """The hash that a card shows, or the digest of a mark on it."""
+    key: str = ""
+    """The ticket that may be the same."""
 
     @property
     def parts(self) -> tuple[str, str, str]:
@@ -70,19 +75,15 @@ class Value:
         return team, channel, ts
 
 
-def button_value(session_id: str, draft_hash: str) -> str:
-    """The value of a card's buttons."""
-    return f"{session_id}:{draft_hash}"
+def button_value(session_id: str, digest: str, key: str = "") -> str:
+    """The value of a button that is about more than its session."""
+    return ":".join(filter(None, (session_id, digest, key)))
 
 
 def parse_value(value: Any) -> Value | None:
-    """What a button's value says; None if it is none of ours. Session ids contain colons, so it is split from the right."""
-    if not isinstance(value, str):
-        return None
-    session_id, _, draft_hash = value.rpartition(":")
-    if _SESSION.fullmatch(session_id) and _HASH.fullmatch(draft_hash):
-        return Value(session_id, draft_hash)
-    return Value(value) if _SESSION.fullmatch(value) else None
+    """What a button's value says; None if it is none of ours."""
+    found = _VALUE.fullmatch(value) if isinstance(value, str) else None
+    return Value(*(part or "" for part in found.groups())) if found else None
 
 
 def attempt_of(block_id: Any) -> int | None:
@@ -202,22 +203,15 @@ def _amendment(team: str, event: Body, bot_user: str) -> Inbound | None:
 
 
 def _click(body: Body) -> Inbound | None:
-    action = body["actions"][0]
+    action, user = body["actions"][0], body["user"]
     value, act = parse_value(action.get("value")), action.get("action_id")
-    decides = (act in DECISIONS or act in SETTLEMENTS) and value is not None and value.draft_hash
-    if value is None or not (act == "new_ticket" or decides):
+    if value is None or (meant := _meant(action, value, user["id"])) is None:
         return None
-    user, container = body["user"], body.get("container") or {}
+    answer, about = meant
+    container = body.get("container") or {}
     channel = (body.get("channel") or {}).get("id") or container.get("channel_id") or ""
     message = container.get("message_ts") or (body.get("message") or {}).get("ts") or ""
     at = action.get("action_ts") or body.get("trigger_id") or ""
-    answer: Reply | Decision | Settlement = Reply(by=user["id"], anew=True)
-    if act in DECISIONS:
-        card = action.get("block_id") or None
-        answer = Decision(type=DECISIONS[act], draft_hash=value.draft_hash, preview_id=card, by=user["id"])
-    elif act in SETTLEMENTS:
-        attempt = attempt_of(action.get("block_id"))
-        answer = Settlement(act=SETTLEMENTS[act], draft_hash=value.draft_hash, attempt=attempt, by=user["id"])
     event = Event(
         event_id=f"{team_of(body) or value.parts[0]}:{channel}:{message}:{user['id']}:{act}:{at}",
         session_id=value.session_id,
@@ -227,10 +221,33 @@ def _click(body: Body) -> Inbound | None:
             "channel": channel,
             "ts": message,
             "user_team": user.get("team_id") or "",
+            **about,
         },
         answer=answer,
     )
     return Inbound(event, button=True, begins=False)
+
+
+def _meant(action: Body, value: Value, by: str) -> tuple[Reply | Decision | Settlement, dict[str, Any]] | None:
+    """What a button says, and what its turn has to look up of it: a label is cut, and a value is no place for long texts."""
+    act, _, number = str(action.get("action_id")).partition(":")
+    block_id = action.get("block_id") or ""
+    if act == "new_ticket":
+        return Reply(by=by, anew=True), {}
+    if act == ANSWER and block_id and re.fullmatch("[0-9]{1,3}", number):
+        return Reply(by=by, question=block_id), {"option": int(number)}
+    if not value.digest:
+        return None
+    if act in MARKS:
+        return Reply(by=by), {"mark": value.digest, "act": MARKS[act]}
+    card = block_id.partition(":")[0] or None
+    if act in DECISIONS:
+        return Decision(type=DECISIONS[act], draft_hash=value.digest, preview_id=card, by=by), {}
+    if act == SAME and value.key:
+        return Decision(type="reject", draft_hash=value.digest, preview_id=card, same_as=value.key, by=by), {}
+    if act in SETTLEMENTS:
+        return Settlement(act=SETTLEMENTS[act], draft_hash=value.digest, attempt=attempt_of(block_id), by=by), {}
+    return None
 
 
 def _shortcut(body: Body, team: str) -> Inbound:

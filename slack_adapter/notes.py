@@ -4,16 +4,55 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.sealing import FieldChange
-from slack_adapter.blocks import changes, is_id, label, listed, settling_row, ticket
-from slack_adapter.pieces import BLOCK_CHARACTERS, Block, button, pieces, section
+from slack_adapter.blocks import changes, confirm, is_id, label, listed, settling_row, ticket
+from slack_adapter.inbound import ANSWER, SAME, button_value
+from slack_adapter.pieces import BLOCK_CHARACTERS, Block, button, context, line, pieces, rich, section, words
 from slack_adapter.text import cut, escape, link
 
+OPTIONS = 25
+"""Buttons that Slack puts in a row."""
 
-def question_blocks(session_id: str, questions: Sequence[Mapping[str, Any]]) -> list[Block]:
-    """Questions, with a button that opens the form."""
-    asked = "\n".join(escape(question["text"]) for question in questions)
-    form = button("Fill in the rest", "fill_in", session_id)
-    return [section(asked), {"type": "actions", "block_id": "question", "elements": [form]}]
+
+def questions(session_id: str, asked: Sequence[Mapping[str, Any]]) -> tuple[str, list[Block]]:
+    """Questions: those with options have a button for each, the others one that opens the form."""
+    texts = "\n".join(escape(one["text"]) for one in asked)
+    shown: list[Block] = []
+    for one in (one for one in asked if one.get("options")):
+        shown += [section(escape(one["text"])), *_options(session_id, one)]
+    if open_ones := [one for one in asked if not one.get("options")]:
+        form = button("Fill in the rest", "fill_in", session_id)
+        shown.append(section("\n".join(escape(one["text"]) for one in open_ones)))
+        shown.append({"type": "actions", "block_id": "question", "elements": [form]})
+    return texts, shown
+
+
+def _options(session_id: str, question: Mapping[str, Any]) -> list[Block]:
+    """A question's options; where people disagree, who says which."""
+    options, by = question["options"][:OPTIONS], question.get("by") or []
+    shown: list[Block] = []
+    for n, (option, person) in enumerate(zip(options, by, strict=False), 1):
+        shown.append(rich(line(words(f"{n}. ", bold=True), words(cut(option, 1000)))))
+        shown.append(context(f"said by {f'<@{person}>' if is_id(person) else escape(person)}"))
+    labels = [f"{n}. {option}" for n, option in enumerate(options, 1)] if by else options
+    elements = [button(label, f"{ANSWER}:{n}", session_id) for n, label in enumerate(labels)]
+    return [*shown, {"type": "actions", "block_id": question["id"], "elements": elements}]
+
+
+def similar(session_id: str, body: Mapping[str, Any]) -> tuple[str, list[Block]]:
+    """The tickets there are that may be the same as the one on the card that follows, each with a button that says so."""
+    told = "There may be such a ticket already:"
+    shown, lines = [section(f"*{told}*")], [told]
+    for n, one in enumerate(body["tickets"]):
+        key, known = one["key"], f"{ticket(one['key'], one['url'])} {escape(cut(one['title'], 300))}"
+        same = button("It is this one", f"{SAME}:{n}", button_value(session_id, body["draft_hash"], key))
+        same["accessibility_label"] = cut(f"It is {key}: link that, and file nothing", 75)
+        text = f"The conversation is linked to {key}, and nothing new is filed."
+        same["confirm"] = confirm(cut(f"Is it {key}?", 100), text, "It is", "Go back")
+        why = f"\n_{escape(cut(one['why'], 300))}_" if one["why"] else ""
+        block_id = f"{body['preview_id']}:{n}"
+        shown.append({**section(f"{known}{why}"), "block_id": block_id, "accessory": same})
+        lines.append(f"{key} {escape(one['title'])}")
+    return "\n".join(lines), shown
 
 
 def filed(body: Mapping[str, Any]) -> tuple[str, list[Block]]:

@@ -72,8 +72,8 @@ class Settling:
         async with answering(client, body):
             action = body["actions"][0]
             value, attempt = parse_value(action.get("value")), attempt_of(action.get("block_id"))
-            if value and attempt and value.draft_hash and value.parts[0] == team(context):
-                await show_form(client, body, there_form(value.session_id, value.draft_hash, attempt))
+            if value and attempt and value.digest and value.parts[0] == team(context):
+                await show_form(client, body, there_form(value.session_id, value.digest, attempt))
             else:
                 await tell(client, body, GONE)
 
