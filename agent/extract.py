@@ -107,6 +107,8 @@ class _Taking:
         """All of it, for the state."""
         show = bool(self._update.get("show"))
         quiet = self._unheard and not (show or self._main.addressed or self._speaks)
+        if quiet:  # what people say to each other answers nothing: it is still to be confirmed
+            self._update["wish"] = self._state.wish
         said = [AIMessage("\n".join(self._said), id=f"{self.event_id}:say")] if self._said else []
         return {**self._update, "unheard": self._unheard, "quiet": quiet, "messages": [*self._messages, *said]}
 

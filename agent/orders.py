@@ -51,6 +51,8 @@ def type_in(text: str) -> str:
 
 def chosen(reply: Reply, asked: Sequence[Question]) -> tuple[Question, str] | None:
     """The question with options that a reply answers by a button, or by words that choose one, and the option."""
+    if reply.quoted:
+        return None
     text = reply.text.strip()
     for question in asked:
         if not question.options or reply.question not in ("", question.id):

@@ -31,7 +31,7 @@ from slack_adapter.answers import (
 )
 from slack_adapter.commands import Commands
 from slack_adapter.desk import Desk
-from slack_adapter.inbound import ANSWER, MARKS, SAME, errand_session, parse_value, thread_of
+from slack_adapter.inbound import MARKS, NUMBERED, errand_session, parse_value, thread_of
 from slack_adapter.pieces import plain
 from slack_adapter.settling import Settling
 from slack_adapter.text import escape
@@ -84,8 +84,9 @@ class Handlers:
         app.action("new_ticket")(_taken)
         app.action("file_again")(_taken)
         app.action("leave_filing")(_taken)
-        app.action(re.compile(f"({ANSWER}|{SAME}):[0-9]+"))(_taken)
-        app.action(re.compile("|".join(MARKS)))(_taken)
+        app.action(re.compile(f"^{NUMBERED.pattern}$"))(_taken)
+        for act in MARKS:
+            app.action(act)(_taken)
         app.action("request_changes")(self.open_form)
         app.action("fill_in")(self.open_form)
         app.action("reopen")(self.reopen_form)

@@ -29,7 +29,8 @@ SETTLEMENTS: dict[str, Literal["again", "leave"]] = {"file_again": "again", "lea
 DECISIONS: dict[str, Literal["approve", "reject"]] = {"approve_draft": "approve", "reject_draft": "reject"}
 MARKS: dict[str, Literal["confirm", "remove"]] = {"confirm_mark": "confirm", "remove_mark": "remove"}
 ANSWER, SAME = "answer", "same_as"
-"""What the action ids of buttons begin with of which there are several; a number follows."""
+NUMBERED = re.compile(f"(?:{ANSWER}|{SAME}):([0-9]{{1,3}})")
+"""The action ids of buttons of which there are several."""
 
 
 @dataclass(frozen=True)
@@ -230,12 +231,12 @@ def _click(body: Body) -> Inbound | None:
 
 def _meant(action: Body, value: Value, by: str) -> tuple[Reply | Decision | Settlement, dict[str, Any]] | None:
     """What a button says, and what its turn has to look up of it: a label is cut, and a value is no place for long texts."""
-    act, _, number = str(action.get("action_id")).partition(":")
-    block_id = action.get("block_id") or ""
+    act, block_id = action.get("action_id") or "", action.get("block_id") or ""
+    numbered = NUMBERED.fullmatch(act)
     if act == "new_ticket":
         return Reply(by=by, anew=True), {}
-    if act == ANSWER and block_id and re.fullmatch("[0-9]{1,3}", number):
-        return Reply(by=by, question=block_id), {"option": int(number)}
+    if numbered and act.startswith(ANSWER) and block_id:
+        return Reply(by=by, question=block_id), {"option": int(numbered[1])}
     if not value.digest:
         return None
     if act in MARKS:
@@ -243,7 +244,7 @@ def _meant(action: Body, value: Value, by: str) -> tuple[Reply | Decision | Sett
     card = block_id.partition(":")[0] or None
     if act in DECISIONS:
         return Decision(type=DECISIONS[act], draft_hash=value.digest, preview_id=card, by=by), {}
-    if act == SAME and value.key:
+    if numbered and act.startswith(SAME) and value.key:
         return Decision(type="reject", draft_hash=value.digest, preview_id=card, same_as=value.key, by=by), {}
     if act in SETTLEMENTS:
         return Settlement(act=SETTLEMENTS[act], draft_hash=value.digest, attempt=attempt_of(block_id), by=by), {}
