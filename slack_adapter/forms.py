@@ -10,6 +10,7 @@ from typing import Any
 
 from agent.draft import CUSTOM, ISSUE_TYPES, LISTS, TITLE_LIMIT, TicketDraft
 from agent.operations import Operation
+from agent.templates import FIELDS_OF
 from slack_adapter.blocks import TYPES, label
 from slack_adapter.pieces import Block, context, plain, section
 from slack_adapter.text import cut, escape
@@ -23,11 +24,14 @@ KEPT_LIMIT = 3_000
 VIEW_BLOCKS = 100
 EDIT, COMMENT = "edit_form", "comment_form"
 FORM_FIELDS = (
-    "title", "issue_type", "problem", "acceptance_criteria", "proposed_solution", "constraints", "dependencies", "risks",
-    "open_questions", "priority", "labels", "assignee", "epic_id",
+    "title", "issue_type", "who", "what", "why", "problem", "steps", "expected", "actual", "environment", "acceptance_criteria",
+    "proposed_solution", "constraints", "dependencies", "risks", "open_questions", "priority", "labels", "assignee", "epic_id",
 )  # fmt: skip
+OF_A_TYPE = {field for fields in FIELDS_OF.values() for field in fields}
 ONE_LINE = ("title", "priority", "labels", "assignee", "epic_id")
 HINTS = {
+    "issue_type": "A bug and a story have fields of their own: they are here once the type is saved.",
+    "steps": "One step a line.",
     "acceptance_criteria": "One criterion a line.",
     "constraints": "One a line, such as “latency: under 200 ms”.",
     "dependencies": "One a line.",
@@ -92,7 +96,7 @@ def edit_form(
     among these that somebody else has changed meanwhile.
     """
     entered = {one.field: joined(one.field, one.value) for one in typed if one.op == "set"}
-    fields = [*FORM_FIELDS, *(f"{CUSTOM}{name}" for name in draft.custom)]
+    fields = [*_fields_of(draft), *(f"{CUSTOM}{name}" for name in draft.custom)]
     if missing:
         fields = [field for field in fields if not as_text(draft, field)] or fields
         fields.sort(key=lambda field: field not in draft.missing())
@@ -127,6 +131,12 @@ def edit_form(
         "private_metadata": _kept(session_id, base, entered),
         "blocks": blocks,
     }
+
+
+def _fields_of(draft: TicketDraft) -> list[str]:
+    """The fields that a ticket of its type has a use for, and those of others that hold something."""
+    own = FIELDS_OF[draft.issue_type]
+    return [field for field in FORM_FIELDS if field not in OF_A_TYPE or field in own or as_text(draft, field)]
 
 
 def _kept(session_id: str, base: Mapping[str, str], typed: Collection[str]) -> str:

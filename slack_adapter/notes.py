@@ -9,8 +9,11 @@ from slack_adapter.inbound import ANSWER, SAME, button_value
 from slack_adapter.pieces import BLOCK_CHARACTERS, Block, button, context, line, pieces, rich, section, words
 from slack_adapter.text import cut, escape, link
 
-OPTIONS = 25
-"""Buttons that Slack puts in a row."""
+OPTIONS = 10
+"""Options of a question that have a button; of more, words choose."""
+
+OPTION_CHARACTERS = 2_000
+"""Characters of all options of a question together; they are whole where they were said."""
 
 
 def questions(session_id: str, asked: Sequence[Mapping[str, Any]]) -> tuple[str, list[Block]]:
@@ -30,9 +33,11 @@ def _options(session_id: str, question: Mapping[str, Any]) -> list[Block]:
     """A question's options; where people disagree, who says which."""
     options, by = question["options"][:OPTIONS], question.get("by") or []
     shown: list[Block] = []
-    for n, (option, person) in enumerate(zip(options, by, strict=False), 1):
-        shown.append(rich(line(words(f"{n}. ", bold=True), words(cut(option, 1000)))))
-        shown.append(context(f"said by {f'<@{person}>' if is_id(person) else escape(person)}"))
+    if by:
+        room = OPTION_CHARACTERS // len(options)
+        lines = [line(words(f"{n}. ", bold=True), words(cut(option, room))) for n, option in enumerate(options, 1)]
+        people = [f"{n}: {f'<@{one}>' if is_id(one) else escape(one)}" for n, one in enumerate(by[:OPTIONS], 1)]
+        shown = [rich(*lines), context(f"*Said by* {' · '.join(people)}")]
     labels = [f"{n}. {option}" for n, option in enumerate(options, 1)] if by else options
     elements = [button(label, f"{ANSWER}:{n}", session_id) for n, label in enumerate(labels)]
     return [*shown, {"type": "actions", "block_id": question["id"], "elements": elements}]

@@ -8,6 +8,7 @@ from typing import Any
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from pydantic import Field
 
 from agent.draft import FIELDS, LISTS
 
@@ -20,7 +21,7 @@ class Scribe(BaseChatModel):
     `heard` is what it was sent as new, call by call.
     """
 
-    heard: list[list[dict[str, Any]]] = []
+    heard: list[list[dict[str, Any]]] = Field(default_factory=list)
 
     @property
     def _llm_type(self) -> str:

@@ -6,15 +6,17 @@ from unicodedata import normalize
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.draft import Attachment, Constraint, Evidence, TicketDraft
+from agent.draft import Attachment, Conflict, Constraint, Evidence, TicketDraft, Unsaid
 from agent.operations import Operation
 from agent.projects import Project
 from agent.sealing import Destination, diff, seal
 from agent.surfaces import CardView
 from skills.trackers.local import LocalRenderer
-from slack_adapter import blocks, forms
+from slack_adapter import blocks, forms, notes
+from slack_adapter.pieces import FALLBACK
 from slack_adapter.settings import Approvers, ChannelSetting
 from slack_adapter.setup_form import setup_form
+from slack_adapter.text import cut
 from tests.block_kit import problems
 from tests.slack.channel import buttons
 
@@ -23,6 +25,7 @@ SESSION = "T1:C1OPS:1700000000.000100"
 words_ = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cf"]), min_size=1, max_size=60).filter(str.strip)
 long_words = st.builds(lambda text, times: (text * times)[:20_000], words_, st.sampled_from([1, 1, 1, 40, 400]))
 items = st.lists(long_words, max_size=12)
+authors = st.sampled_from(["U1ANN", "<!channel>"])
 drafts = st.builds(
     TicketDraft,
     title=st.builds(lambda text, times: (text * times)[:255], words_, st.sampled_from([1, 20])),
@@ -34,10 +37,17 @@ drafts = st.builds(
     issue_type=st.sampled_from(["story", "bug", "task"]),
     priority=st.one_of(st.just(""), words_),
     labels=st.lists(words_, max_size=4),
+    steps=items,
+    expected=st.one_of(st.just(""), long_words),
+    who=st.one_of(st.just(""), words_),
+    unsaid=st.lists(st.builds(Unsaid, field=st.sampled_from(["risks", "issue_type", "custom.x", "why"]), value=long_words), max_size=9),
+    conflicts=st.lists(
+        st.builds(Conflict, field=st.sampled_from(["priority", "custom.x"]),
+                  sides=st.lists(st.builds(Evidence, value=long_words, author=authors), min_size=2, max_size=4)), max_size=3),
     custom=st.dictionaries(words_, long_words, max_size=3),
     attachments=st.lists(st.builds(Attachment, id=words_, name=words_, sha256=st.sampled_from(["", "a" * 64])), max_size=3),
     evidence=st.lists(
-        st.builds(Evidence, field=st.just("title"), quote=words_, author=st.sampled_from(["U1ANN", "<!channel>"]),
+        st.builds(Evidence, field=st.just("title"), quote=words_, author=authors,
                   permalink=st.sampled_from(["", "https://acme.slack.com/archives/C1/p1"])), max_size=6),
 )  # fmt: skip
 
@@ -56,6 +66,10 @@ def card_of(draft: TicketDraft, before: TicketDraft | None = None, **about: Any)
         evidence=draft.evidence,
         people=[one.author for one in draft.evidence],
         unanswered=draft.missing(),
+        not_said=draft.not_said(),
+        unsaid=draft.unsaid,
+        conflicts=draft.conflicts,
+        unread=len(draft.risks),
         **{"status": "open", "age": 0.0, "requester": "U1ANN", **about},
     )
 
@@ -82,7 +96,16 @@ def test_cards_are_valid_and_whole(draft: TicketDraft, before: TicketDraft | Non
         shown = "".join(texts([block for block in part if block["type"] != "context"]) for part in parts).replace(
             "(continued) ", ""
         )
-        for value in (draft.problem, draft.proposed_solution, *draft.acceptance_criteria, *draft.risks, *draft.custom.values()):
+        for value in (
+            draft.problem,
+            draft.proposed_solution,
+            draft.expected,
+            draft.who,
+            *draft.steps,
+            *draft.acceptance_criteria,
+            *draft.risks,
+            *draft.custom.values(),
+        ):
             assert "".join(normalize("NFC", value).split()) in "".join(shown.split())
     with_buttons = [n for n, part in enumerate(parts) if "approve_draft" in buttons(_Message(part))]
     assert with_buttons == ([len(parts) - 1] if status == "open" else [])
@@ -100,6 +123,37 @@ def test_forms_are_valid(draft: TicketDraft, missing: bool) -> None:
     typed = [Operation(field="title", value=["mine"]), Operation(field="priority", value=["x" * 500])]
     typed += [Operation(op="remove", field="attachments", value=[file.id for file in draft.attachments])]
     assert problems(forms.edit_form(SESSION, draft, typed=typed, contested=["title", "priority"])) == []
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(drafts)
+def test_who_said_what_is_valid(draft: TicketDraft) -> None:
+    view = {"type": "modal", "title": {"type": "plain_text", "text": "Who said what"}}
+    assert problems({**view, "blocks": blocks.evidence_blocks(draft)}) == []
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.lists(long_words, max_size=30, unique=True), min_size=1, max_size=3), st.booleans())
+def test_questions_are_valid(options: list[list[str]], disputed: bool) -> None:
+    asked = [
+        {"field": "priority", "text": "Which?"}
+        | ({"options": some, "id": f"{n:012x}"} if some else {})
+        | ({"by": ["U1ANN"] * len(some)} if disputed else {})
+        for n, some in enumerate(options)
+    ]
+    text, shown = notes.questions(SESSION, asked)
+    assert problems({"text": cut(text, FALLBACK), "blocks": shown}) == []
+
+
+tickets = st.builds(dict, key=words_, url=st.sampled_from(["", "https://t.example/1|x>"]), title=long_words, why=long_words)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(tickets, min_size=1, max_size=3))
+def test_similar_tickets_are_valid(found: list[dict[str, str]]) -> None:
+    body = {"kind": "similar", "tickets": found, "preview_id": "a" * 16, "draft_hash": "b" * 64}
+    text, shown = notes.similar(SESSION, body)
+    assert problems({"text": cut(text, FALLBACK), "blocks": shown}) == []
 
 
 def test_a_form_carries_along_no_more_than_slack_takes() -> None:

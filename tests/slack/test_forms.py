@@ -7,6 +7,7 @@ from agent.ports import Event
 from agent.protocol import Reply
 from persistence.store import PostgresStore
 from slack_adapter import cards
+from slack_adapter.blocks import label
 from tests.slack.channel import COMPLETE, Channel, words
 
 
@@ -48,6 +49,31 @@ async def test_fill_in_the_rest_asks_for_what_is_missing(ops: Channel) -> None:
     assert "title" not in [block["block_id"] for block in view.blocks]
     await ops.slack.submit("U1ANN", view, {"acceptance_criteria": "it finishes"})
     await ops.card(said.ts, "it finishes")
+
+
+@pytest.mark.parametrize(
+    ("kind", "own", "others"),
+    [
+        ("bug", ["steps", "expected", "actual", "environment"], ["who", "what", "why"]),
+        ("story", ["who", "what", "why"], ["steps"]),
+    ],
+)
+async def test_the_form_has_the_fields_of_the_tickets_type(ops: Channel, kind: str, own: list[str], others: list[str]) -> None:
+    said = await ops.mention(f"Type: {kind}\n{COMPLETE}")
+    await ops.slack.click("U1ANN", await ops.card(said.ts), "request_changes")
+    form = await ops.view("U1ANN")
+    inputs = [block["block_id"] for block in form.blocks if block["type"] == "input"]
+    assert set(own) <= set(inputs)
+    assert not set(others) & set(inputs)
+    await ops.slack.submit("U1ANN", form, dict.fromkeys(own, "first\nsecond"))
+    shown = words((await ops.card(said.ts, "second")).blocks)
+    for field in own:
+        assert label(field) in shown
+    await ops.slack.click("U1ANN", await ops.card(said.ts, "second"), "request_changes")
+    await ops.slack.submit("U1ANN", await ops.view("U1ANN"), {"issue_type": "task"})
+    await ops.slack.click("U1ANN", await ops.card(said.ts, "Task"), "request_changes")
+    again = [block["block_id"] for block in (await ops.view("U1ANN")).blocks]
+    assert set(own) <= set(again)  # what they hold is filed, so it can be changed
 
 
 async def test_two_people_change_the_same_field(ops: Channel) -> None:
