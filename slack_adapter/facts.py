@@ -1,7 +1,7 @@
 """What a turn has to know of Slack before it is taken: what was said in readable words, and whether who clicked may decide."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from slack_adapter.desk import Desk
 from slack_adapter.files import Files
 from slack_adapter.inbound import SPOKEN, read_message, thread_of
 from slack_adapter.paging import Paging
+from slack_adapter.quotes import Quotes
 from slack_adapter.text import names, readable, said, without_mention
 from slack_adapter.workspaces import ABSENT, REVOKED, UNANSWERED, NotInstalled, Workspace, named, passes, pause_of
 
@@ -40,6 +41,7 @@ class SlackFacts:
     def __init__(self, desk: Desk, *, overhears: bool) -> None:
         self._desk, self._overhears = desk, overhears
         self._files, self._paging = Files(), Paging()
+        self._quotes = Quotes(self._files)
 
     @contextmanager
     def _reaching(self, snapshot: Snapshot) -> Iterator[None]:
@@ -76,16 +78,20 @@ class SlackFacts:
             return await self._pressed(snapshot, reply)
         if kind in ("form", "settled"):
             return reply
+        read: list[Mapping[str, Any]] = []
         if kind in (*CALLS, *POINTERS) and not snapshot.state:
-            reply.thread = await self._thread(workspace, snapshot, reply.by)
+            read, reply.thread, reply.left_out = await self._thread(workspace, snapshot, reply.by)
             if kind in POINTERS and not reply.thread:
                 raise Unheard("I could not read that message any more: mention me in the thread and say what it is about.")
         if kind in POINTERS:
+            reply.thread += await self._quoted(workspace, event, read)
             return reply if reply.thread else reply.model_copy(update={"show": True})
         if channel.startswith("D"):
             await workspace.show_status(channel, thread_ts, "is working on it …")
-        message = {"text": reply.text, "ts": ts, "thread_ts": thread_ts, "files": event.surface.get("files", [])}
+        message = {"text": reply.text, "ts": ts, "thread_ts": thread_ts, "user": reply.by}
+        message |= {name: event.surface[name] for name in ("files", "attachments") if name in event.surface}
         heard = await self._heard(workspace, channel, message)
+        reply.thread += await self._quoted(workspace, event, [*read, message])
         return reply.model_copy(update={name: getattr(heard, name) for name in ("text", "permalink", "files")})
 
     async def _pressed(self, snapshot: Snapshot, reply: Reply) -> Reply:
@@ -105,8 +111,14 @@ class SlackFacts:
             return reply.model_copy(update={"edits": edits, "text": said})
         return reply
 
+    async def _quoted(self, workspace: Workspace, event: Event, read: Sequence[Mapping[str, Any]]) -> list[Reply]:
+        """What messages quote, if whoever listens can tell a quote from what is said to it."""
+        return await self._quotes.read(workspace, event, read[::-1]) if self._overhears else []
+
     async def _heard(self, workspace: Workspace, channel: str, message: Mapping[str, Any]) -> Reply:
         ts, text = message["ts"], said(message)
+        if not text and not self._overhears:
+            text = await self._quotes.passed_on(workspace, channel, message)
         files = [file for file in message.get("files") or [] if isinstance(file, Mapping) and file.get("id")]
         return Reply(
             text=await readable(without_mention(text, workspace.bot_user), workspace.name),
@@ -117,8 +129,13 @@ class SlackFacts:
             files=list(await asyncio.gather(*(self._files.attachment(workspace, file) for file in files))),
         )
 
-    async def _thread(self, workspace: Workspace, snapshot: Snapshot, requester: str) -> list[Reply]:
-        """What was said in the thread that the agent is called into, and is read: before the call, and where it points to."""
+    async def _thread(
+        self, workspace: Workspace, snapshot: Snapshot, requester: str
+    ) -> tuple[list[Mapping[str, Any]], list[Reply], int]:
+        """What was said in the thread that the agent is called into, and is read: before the call, and where it points to.
+
+        Twice, as messages and as replies; and how many older ones are left out.
+        """
         event = snapshot.event
         team, channel, thread_ts = event.session_id.split(":")
         called, ts = event.surface["kind"] in CALLS, event.surface["ts"]
@@ -134,11 +151,12 @@ class SlackFacts:
                 about = Reply(by=message.get("user") or "", addressed=addressed)
                 if reads(about, requester, overhears=self._overhears):
                     read.append((message, addressed))
+        kept: list[tuple[Mapping[str, Any], bool]]
         kept = [one for n, one in enumerate(read) if n >= len(read) - THREAD_MESSAGES or one[0]["ts"] == ts]
         heard = await asyncio.gather(*(self._heard(workspace, channel, message) for message, _ in kept))
         for reply, (_, addressed) in zip(heard, kept, strict=True):
             reply.addressed = addressed
-        return list(heard)
+        return [message for message, _ in kept], list(heard), len(read) - len(kept)
 
     async def _messages(self, workspace: Workspace, session_id: str) -> list[Mapping[str, Any]]:
         """The messages of a thread, the oldest first; none if it is gone. Raises Unheard."""

@@ -1,8 +1,11 @@
-"""Files of a conversation, named by their ids and by the digest of their bytes, which are read for that and not kept."""
+"""Files of a conversation, named by their ids and by the digest of their bytes, which are read for that and not kept.
+
+What a small one says, if it is text, is read as something that is quoted.
+"""
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,7 +13,7 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 
 from agent.draft import Attachment, clean
-from slack_adapter.workspaces import Workspace, passes
+from slack_adapter.workspaces import UNANSWERED, Workspace, passes
 
 AT_A_TIME = 4
 SECONDS = 60.0
@@ -18,6 +21,9 @@ SECONDS = 60.0
 
 FILE_LIMIT = 50_000_000
 """Bytes of a file that are read for its digest; a larger one is sealed by its id alone."""
+
+TEXT_BYTES = 100_000
+"""Bytes of a file whose text is read along."""
 
 
 class Files:
@@ -34,6 +40,20 @@ class Files:
         except TimeoutError:
             return _named(file)
 
+    async def text(self, workspace: Workspace, file: Mapping[str, Any]) -> str:
+        """What a small file says; empty if it is no text, or not to be had."""
+        try:
+            async with asyncio.timeout(SECONDS), self._some:
+                file = await _known(workspace, file)
+                text = b"".join([chunk async for chunk in _chunks(workspace, file, TEXT_BYTES)]).decode()
+        except (*UNANSWERED, _NotHad, UnicodeDecodeError):
+            return ""
+        return "" if "\0" in text else text
+
+
+class _NotHad(Exception):
+    """The bytes of a file are not to be had."""
+
 
 def _named(file: Mapping[str, Any]) -> Attachment:
     name, url = clean(str(file.get("name") or ""))[0], str(file.get("permalink") or "")
@@ -47,31 +67,43 @@ def _slacks_own(url: str, api: str) -> bool:
 
 
 async def _sealed(workspace: Workspace, file: Mapping[str, Any]) -> Attachment:
-    if not file.get("url_private"):  # of a file from another organisation the event gives the id alone
-        try:
-            file = (await workspace.client.files_info(file=file["id"]))["file"]
-        except SlackApiError as error:
-            if passes(error):
-                raise
-    sealed = _named(file)
-    url, size = str(file.get("url_private", "")), file.get("size") or 0
-    if size > FILE_LIMIT or not _slacks_own(url, workspace.client.base_url):
-        return sealed
-    digest = hashlib.sha256()
-    headers = {"Authorization": f"Bearer {workspace.client.token}"}
     try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http,
-            http.get(url, headers=headers) as got,
-        ):
-            page = got.content_type == "text/html" and file.get("mimetype") != "text/html"
-            if got.status != 200 or page:  # Slack answers with a login page, not with an error
-                return sealed
-            read = 0
-            async for chunk in got.content.iter_chunked(65_536):
-                digest.update(chunk)
-                if (read := read + len(chunk)) > FILE_LIMIT:
-                    return sealed
-    except (aiohttp.ClientError, TimeoutError, OSError):
+        file = await _known(workspace, file)
+    except SlackApiError as error:
+        if passes(error):
+            raise
+    sealed, digest = _named(file), hashlib.sha256()
+    try:
+        async for chunk in _chunks(workspace, file, FILE_LIMIT):
+            digest.update(chunk)
+    except (_NotHad, aiohttp.ClientError, TimeoutError, OSError):
         return sealed
     return sealed.model_copy(update={"sha256": digest.hexdigest()})
+
+
+async def _known(workspace: Workspace, file: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What Slack says of a file; of one from another organisation the event gives the id alone. Raises SlackApiError."""
+    if file.get("url_private"):
+        return file
+    found: Mapping[str, Any] = (await workspace.client.files_info(file=file["id"]))["file"]
+    return found
+
+
+async def _chunks(workspace: Workspace, file: Mapping[str, Any], limit: int) -> AsyncIterator[bytes]:
+    """The bytes of a file, if there are no more than that. Raises _NotHad, and what the connection raises."""
+    url, size = str(file.get("url_private", "")), file.get("size") or 0
+    if size > limit or not _slacks_own(url, workspace.client.base_url):
+        raise _NotHad
+    headers = {"Authorization": f"Bearer {workspace.client.token}"}
+    async with (
+        aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http,
+        http.get(url, headers=headers) as got,
+    ):
+        page = got.content_type == "text/html" and file.get("mimetype") != "text/html"
+        if got.status != 200 or page:  # Slack answers with a login page, not with an error
+            raise _NotHad
+        read = 0
+        async for chunk in got.content.iter_chunked(65_536):
+            if (read := read + len(chunk)) > limit:
+                raise _NotHad
+            yield chunk

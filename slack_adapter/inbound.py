@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from agent.ports import Event
 from agent.protocol import Decision, Reply, Settlement
-from slack_adapter.text import names, said
+from slack_adapter.text import names, said, shared
 
 Body = Mapping[str, Any]
 
@@ -169,8 +169,10 @@ def read_message(team: str, event: Body, bot_user: str) -> Inbound | None:
         "user_team": event.get("user_team") or event.get("team") or team,
     }
     if files := [file for file in event.get("files") or [] if isinstance(file, Mapping) and file.get("id")]:
-        wanted = ("id", "name", "permalink", "url_private", "size", "mimetype")
+        wanted = ("id", "name", "permalink", "url_private", "size", "mimetype", "mode", "user")
         surface["files"] = [{name: file[name] for name in wanted if name in file} for file in files]
+    if passed_on := shared(event):
+        surface["attachments"] = passed_on
     reply = Reply(text=text, by=user, addressed=direct or mentioned)
     event_taken = Event(event_id=key, session_id=session_id, origin=channel, surface=surface, answer=reply)
     return Inbound(event_taken, begins=direct or mentioned)

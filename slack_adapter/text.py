@@ -50,10 +50,27 @@ def _emoji(found: re.Match[str]) -> str:
 
 
 def said(message: Mapping[str, Any]) -> str:
-    """What a message says, in Slack's spelling: its text, or if it only passes another one on, the text of that."""
-    text = message.get("text") or ""
-    passed = [one.get("text") or one.get("fallback") for one in message.get("attachments") or [] if isinstance(one, Mapping)]
-    return text or "\n".join(part for part in passed if isinstance(part, str))
+    """What a message says itself, in Slack's spelling: its text, or as other apps' often have none, its attachments'."""
+    own = [one for one in _attachments(message) if not _passes_on(one)]
+    parts = [one.get("text") or one.get("fallback") for one in own]
+    return message.get("text") or "\n".join(part for part in parts if isinstance(part, str))
+
+
+def shared(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The messages that it passes on, as it shows them: their channel, `ts`, author and words, as far as it says so."""
+    names = ("channel_id", "ts", "author_id", "text")
+    passed = [one for one in _attachments(message) if _passes_on(one) and one.get("text")]
+    return [
+        {name: one[name] if isinstance(one.get(name), str) else "" for name in names} | {"is_share": True} for one in passed
+    ]
+
+
+def _attachments(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [one for one in message.get("attachments") or [] if isinstance(one, Mapping)]
+
+
+def _passes_on(attachment: Mapping[str, Any]) -> bool:
+    return bool(attachment.get("is_share") or attachment.get("is_msg_unfurl"))
 
 
 def names(text: str, user: str) -> bool:

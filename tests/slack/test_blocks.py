@@ -40,7 +40,8 @@ drafts = st.builds(
     steps=items,
     expected=st.one_of(st.just(""), long_words),
     who=st.one_of(st.just(""), words_),
-    unsaid=st.lists(st.builds(Unsaid, field=st.sampled_from(["risks", "issue_type", "custom.x", "why"]), value=long_words), max_size=9),
+    unsaid=st.lists(
+        st.builds(Unsaid, field=st.sampled_from(["risks", "issue_type", "custom.x", "why"]), value=long_words), max_size=9),
     conflicts=st.lists(
         st.builds(Conflict, field=st.sampled_from(["priority", "custom.x"]),
                   sides=st.lists(st.builds(Evidence, value=long_words, author=authors), min_size=2, max_size=4)), max_size=3),

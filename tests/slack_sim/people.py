@@ -49,6 +49,7 @@ class People(Delivery):
         files: Sequence[str] = (),
         *,
         mention: bool = False,
+        attachments: Sequence[Json] = (),
     ) -> Message:
         """Post a message, with the bot's name before it if `mention`; the app's answer is in its `answer`.
 
@@ -68,6 +69,7 @@ class People(Delivery):
             thread_ts=self.message(channel, thread_ts).root if thread_ts else None,
             blocks=[_rich_text(text)],
             files=[self.files[each][0] for each in files],
+            attachments=list(attachments),
             subtype="file_share" if files else None,
         )
         events = [self.posted_event(message)]

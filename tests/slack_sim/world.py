@@ -117,6 +117,7 @@ class Message:
     subtype: str | None = None
     username: str | None = None
     files: list[Json] = field(default_factory=list)
+    attachments: list[Json] = field(default_factory=list)
     reactions: dict[str, list[str]] = field(default_factory=dict)
     broadcast: bool = False
     seen_by: str | None = None  # the only person who sees it: an ephemeral
@@ -130,7 +131,19 @@ class Message:
     def as_json(self) -> Json:
         """As events and the Web API show it, without metadata and without what is known about its thread."""
         about: Json = {"type": "message", "ts": self.ts, "text": self.text}
-        names = ("subtype", "user", "bot_id", "app_id", "team", "username", "thread_ts", "blocks", "files", "edited")
+        names = (
+            "subtype",
+            "user",
+            "bot_id",
+            "app_id",
+            "team",
+            "username",
+            "thread_ts",
+            "blocks",
+            "files",
+            "edited",
+            "attachments",
+        )
         about |= {name: value for name in names if (value := getattr(self, name))}
         if self.app_id:
             about["bot_profile"] = {"id": self.bot_id, "app_id": self.app_id, "name": "signoff", "team_id": self.team}
@@ -310,12 +323,12 @@ class World:
         """A user group; adding one again replaces its members."""
         self.usergroups[group_id] = (handle, list(users))
 
-    def add_file(self, file_id: str, name: str, content: bytes, mimetype: str) -> Json:
-        """An uploaded file; `url_private` serves it to whoever has a bot's token."""
+    def add_file(self, file_id: str, name: str, content: bytes, mimetype: str, **more: Any) -> Json:
+        """An uploaded file; `url_private` serves it to whoever has a bot's token. `more`: what else Slack says of it."""
         url = f"{self.base_url}/files-pri/{file_id}/{name}"
         about: Json = {"id": file_id, "name": name, "title": name, "mimetype": mimetype, "size": len(content)}
         about |= {"filetype": name.rpartition(".")[2], "created": 1700000000, "is_external": False, "mode": "hosted"}
-        about |= {"url_private": url, "url_private_download": url, "file_access": "visible"}
+        about |= {"url_private": url, "url_private_download": url, "file_access": "visible"} | more
         self.files[file_id] = (about, content)
         return about
 
