@@ -151,7 +151,6 @@ class SlackFacts:
                 about = Reply(by=message.get("user") or "", addressed=addressed)
                 if reads(about, requester, overhears=self._overhears):
                     read.append((message, addressed))
-        kept: list[tuple[Mapping[str, Any], bool]]
         kept = [one for n, one in enumerate(read) if n >= len(read) - THREAD_MESSAGES or one[0]["ts"] == ts]
         heard = await asyncio.gather(*(self._heard(workspace, channel, message) for message, _ in kept))
         for reply, (_, addressed) in zip(heard, kept, strict=True):

@@ -15,12 +15,12 @@ from agent.protocol import Reply
 from slack_adapter.approvers import Person, outside
 from slack_adapter.files import Files
 from slack_adapter.inbound import thread_of
-from slack_adapter.text import cut, readable, said, shared
+from slack_adapter.text import PASSED_ON, cut, readable, said, shared
 from slack_adapter.workspaces import UNANSWERED, Workspace
 
 Message = Mapping[str, Any]
 
-LINKS = 3
+LINKS = PASSED_ON
 """Messages that are read along with an event, of those it links or passes on the newest."""
 
 SNIPPETS = 3
@@ -42,9 +42,11 @@ class Quotes:
         """What these messages quote, the newest of which come first; each under an id that no event has."""
         own = thread_of(event.session_id)[0]
         known = {(own, one["ts"]) for one in messages}
-        links = [(link, one) for one in messages for link in [*shared(one), *_links_in(workspace, one)]]
-        wanted = {(link["channel_id"], link["ts"]) if link["ts"] else n: (link, one) for n, (link, one) in enumerate(links)}
-        named = [pair for place, pair in wanted.items() if place not in known][:LINKS]
+        links: dict[tuple[str, str], tuple[Mapping[str, Any], Message]] = {}
+        for one in messages:
+            for link in [*shared(one), *_links_in(workspace, one)]:
+                links.setdefault((link["channel_id"], link["ts"] or link["text"]), (link, one))
+        named = [pair for place, pair in links.items() if place not in known][:LINKS]
         files = [(file, one) for one in messages for file in one.get("files") or [] if isinstance(file, Mapping)]
         texts = [(file, one) for file, one in files if file.get("id") and _is_text(file)][:SNIPPETS]
         quoted, read = await asyncio.gather(
@@ -60,10 +62,10 @@ class Quotes:
 
     async def passed_on(self, workspace: Workspace, own: str, message: Message) -> str:
         """What a message says that only passes others on."""
-        read = [await self._message(workspace, own, message, one) for one in shared(message)[:LINKS]]
+        read = [await self._message(workspace, own, message, one) for one in shared(message)]
         return "\n".join(one.text for one in read if one)
 
-    async def _message(self, workspace: Workspace, own: str, by: Message, link: Mapping[str, str]) -> Reply | None:
+    async def _message(self, workspace: Workspace, own: str, by: Message, link: Mapping[str, Any]) -> Reply | None:
         channel, ts = link["channel_id"], link["ts"]
         author, text, thread_ts = link["author_id"], link["text"], ""
         try:
@@ -72,7 +74,7 @@ class Quotes:
                     return None
                 if not text:
                     page = await workspace.client.conversations_replies(channel=channel, ts=ts, limit=1)
-                    found = next((one for one in page["messages"] if one.get("ts") == ts), {})
+                    found: Message = next((one for one in page["messages"] if one.get("ts") == ts), {})
                     author, text, thread_ts = found.get("user") or "", said(found), found.get("thread_ts") or ""
                 if not text or author == workspace.bot_user:
                     return None

@@ -7,10 +7,13 @@ from typing import Any
 
 import emoji
 
-from agent.draft import clean
+from agent.draft import TEXT_LIMIT, clean
 
 Lookup = Callable[[str, str], Awaitable[str]]
 """Gives the name for a kind (`user`, `channel` or `group`) and an id; the id itself if it has none."""
+
+PASSED_ON = 3
+"""Messages that one message passes on, which are read."""
 
 _REFERENCE = re.compile(r"<([^<>\n]+)>")
 _CODE = re.compile(r"(```.*?```|`[^`\n]+`)", re.DOTALL)
@@ -58,11 +61,10 @@ def said(message: Mapping[str, Any]) -> str:
 
 def shared(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The messages that it passes on, as it shows them: their channel, `ts`, author and words, as far as it says so."""
-    names = ("channel_id", "ts", "author_id", "text")
-    passed = [one for one in _attachments(message) if _passes_on(one) and one.get("text")]
-    return [
-        {name: one[name] if isinstance(one.get(name), str) else "" for name in names} | {"is_share": True} for one in passed
-    ]
+    names, passed = ("channel_id", "ts", "author_id", "text"), [one for one in _attachments(message) if _passes_on(one)]
+    found = [{name: one[name] for name in names if isinstance(one.get(name), str)} for one in passed]
+    found = [{**dict.fromkeys(names, ""), **one, "text": cut(one["text"], TEXT_LIMIT)} for one in found if one.get("text")]
+    return [{**one, "is_share": True} for one in found[:PASSED_ON]]
 
 
 def _attachments(message: Mapping[str, Any]) -> list[Mapping[str, Any]]:

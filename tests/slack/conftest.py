@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from agent.cli import wiring
 from agent.cli.serve import Server, replica
+from agent.reading import Listener
 from persistence.database import Database, open_database
 from slack_adapter.server import EVENTS_PATH, Site
 from tests.slack.channel import Channel
+from tests.slack.listening import Scribe
 from tests.slack.replicas import Replica, serve
 from tests.slack_sim import Slack, running_slack
 
@@ -51,6 +54,14 @@ async def serving(database: Database, slack: Slack, monkeypatch: pytest.MonkeyPa
             server.should_exit = True
             with suppress(asyncio.CancelledError):
                 await running
+
+
+@pytest.fixture
+def scribe(monkeypatch: pytest.MonkeyPatch) -> Scribe:
+    """The model that listens, in tests that ask for it before the channel; else it is the guided interview."""
+    scribe = Scribe()
+    monkeypatch.setattr(wiring, "listener", lambda: Listener(scribe))
+    return scribe
 
 
 @pytest.fixture

@@ -1,38 +1,16 @@
 """With a model that listens: questions with buttons, and the marks of a card."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
-from agent.cli import wiring
-from agent.reading import Listener
-from persistence.database import Database
 from tests.slack.channel import Channel, buttons, words
-from tests.slack.conftest import serving
-from tests.slack.listening import Scribe
-from tests.slack_sim import Message, Slack
+from tests.slack_sim import Message
 
 TICKET = "title: Export fails\nproblem: It answers 500.\nacceptance_criteria: it finishes"
 GUESSED = f"{TICKET}\nissue_type: bug\nguess environment: Safari 17"
 SETTLED = "That question is settled by now"
 
 
-@pytest.fixture
-def scribe(monkeypatch: pytest.MonkeyPatch) -> Scribe:
-    """The model that listens."""
-    scribe = Scribe()
-    monkeypatch.setattr(wiring, "listener", lambda: Listener(scribe))
-    return scribe
-
-
-@pytest.fixture
-async def ops(
-    scribe: Scribe, database: Database, dsn: str, slack: Slack, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Channel]:
-    """The channel #ops, where a model listens."""
-    async with serving(database, slack, monkeypatch) as url:
-        slack.deliver_to(url)
-        yield Channel(slack, database, "C1OPS", url, dsn)
+pytestmark = pytest.mark.usefixtures("scribe")
 
 
 async def asked(ops: Channel, thread: str, what: str) -> Message:

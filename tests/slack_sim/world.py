@@ -131,20 +131,8 @@ class Message:
     def as_json(self) -> Json:
         """As events and the Web API show it, without metadata and without what is known about its thread."""
         about: Json = {"type": "message", "ts": self.ts, "text": self.text}
-        names = (
-            "subtype",
-            "user",
-            "bot_id",
-            "app_id",
-            "team",
-            "username",
-            "thread_ts",
-            "blocks",
-            "files",
-            "edited",
-            "attachments",
-        )
-        about |= {name: value for name in names if (value := getattr(self, name))}
+        names = ("subtype", "user", "bot_id", "app_id", "team", "username", "thread_ts", "blocks", "files", "edited")
+        about |= {name: value for name in (*names, "attachments") if (value := getattr(self, name))}
         if self.app_id:
             about["bot_profile"] = {"id": self.bot_id, "app_id": self.app_id, "name": "signoff", "team_id": self.team}
         if self.files:
