@@ -15,6 +15,7 @@ from agent.surfaces import CardView
 from slack_adapter.inbound import ATTEMPT, button_value
 from slack_adapter.marks import digest_of, distinct
 from slack_adapter.pieces import (
+    BLOCK_CHARACTERS,
     FALLBACK,
     Block,
     bullets,
@@ -254,7 +255,7 @@ def _doubt(secrets: Sequence[str], marks: Sequence[Unsaid]) -> tuple[str, str] |
         return ("Is there a secret in it?", f"{held}{end}") if held else None
     title = "Is there a secret in it, and is it so?" if held else "Is it so?"
     values = f"{len(marks)} value{'s were' if len(marks) > 1 else ' was'} said by nobody: {'; '.join(map(_in_words, marks))}"
-    return title, f"{held}{cut(values, DIALOG - len(held) - len(end) - 2)}. {end}"
+    return title, f"{held}{cut(values, max(DIALOG - len(held) - len(end) - 2, 60))}. {end}"
 
 
 def _marks(card: CardView) -> Iterator[Block]:
@@ -402,10 +403,10 @@ def _quoted(evidence: Evidence) -> str:
 
 def evidence_blocks(draft: TicketDraft) -> list[Block]:
     """What of a draft nobody said, what people say differently, and who said the rest."""
-    said = [f":warning: *Nobody said this:* {escape(cut(_in_words(mark), 1000))}" for mark in distinct(draft.unsaid)]
+    said = [f":warning: *Nobody said this:* {escape(cut(_in_words(mark), 500))}" for mark in distinct(draft.unsaid)]
     said += [f":left_right_arrow: *Undecided:* {_sides(conflict)}" for conflict in draft.conflicts]
     said += [_quoted(one) + (f" <@{one.author}>" if is_id(one.author) else "") for one in draft.evidence]
-    shown = [section(one) for one in said[:95]]
+    shown = [section(cut(one, BLOCK_CHARACTERS)) for one in said[:95]]
     if len(said) > len(shown):
         shown.append(context(f"and {len(said) - len(shown)} more."))
     return shown or [section("Nothing in this draft rests on a message.")]

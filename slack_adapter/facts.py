@@ -219,13 +219,14 @@ class SlackFacts:
     async def _is_elsewhere(self, snapshot: Snapshot, places: set[str]) -> bool:
         """Whether a click came from another channel than its card's."""
         preview_id = snapshot.clicked.preview_id if snapshot.clicked else ""
-        settles = isinstance(snapshot.event.answer, Settlement)
+        answer = snapshot.event.answer
+        settles = isinstance(answer, Settlement)
         if settles and snapshot.filing:
             preview_id = snapshot.filing.approval.preview_id
         if not preview_id or snapshot.event.surface.get("kind") == "form":
             return False
         cards = await self._desk.outbox.cards(snapshot.event.session_id)
         posted = next((card.posted for card in cards if card.preview_id == preview_id), None)
-        if settles:  # its buttons are in the conversation, too
+        if settles or (isinstance(answer, Decision) and answer.same_as):  # its buttons are in the conversation, too
             return snapshot.event.surface.get("channel") not in {*places, *([posted.channel] if posted else [])}
         return snapshot.event.surface.get("channel") not in ({posted.channel} if posted else places)

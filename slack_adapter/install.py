@@ -7,7 +7,7 @@ SCOPES = {
     "channels:read": "To know a public channel's name, whether it is public, and who is in it and so may approve.",
     "chat:write": "To post questions and cards, to keep the cards current, and to answer a click.",
     "commands": "To offer /signoff and the shortcut *Draft a ticket*.",
-    "files:read": "To compute the digest of the files in a thread, so that the ticket names exactly these.",
+    "files:read": "To compute the digest of the files in a thread, so that the ticket names these, and to read text files.",
     "groups:history": "The same as channels:history, in private channels it was invited to.",
     "groups:read": "The same as channels:read, for private channels it was invited to.",
     "im:history": "To read what people write to it directly.",

@@ -48,12 +48,12 @@ def similar(session_id: str, body: Mapping[str, Any]) -> tuple[str, list[Block]]
     told = "There may be such a ticket already:"
     shown, lines = [section(f"*{told}*")], [told]
     for n, one in enumerate(body["tickets"]):
-        key, known = one["key"], f"{ticket(one['key'], one['url'])} {escape(cut(one['title'], 300))}"
+        key, known = one["key"], f"{ticket(one['key'], one['url'])} {escape(cut(one['title'], 200))}"
         same = button("It is this one", f"{SAME}:{n}", button_value(session_id, body["draft_hash"], key))
         same["accessibility_label"] = cut(f"It is {key}: link that, and file nothing", 75)
         text = f"The conversation is linked to {key}, and nothing new is filed."
         same["confirm"] = confirm(cut(f"Is it {key}?", 100), text, "It is", "Go back")
-        why = f"\n_{escape(cut(one['why'], 300))}_" if one["why"] else ""
+        why = f"\n_{escape(cut(one['why'], 200))}_" if one["why"] else ""
         block_id = f"{body['preview_id']}:{n}"
         shown.append({**section(f"{known}{why}"), "block_id": block_id, "accessory": same})
         lines.append(f"{key} {escape(one['title'])}")

@@ -109,6 +109,26 @@ async def test_what_was_not_offered_or_is_gone_is_not_linked(ops: Channel, forge
     assert await ops.count("approvals") == 1  # of the first
 
 
+async def test_it_is_linked_from_a_direct_message_whose_card_stands_elsewhere(ops: Channel) -> None:
+    first = await ops.mention(COMPLETE.replace("Export fails", "The first"))
+    await ops.slack.click("U1ANN", await ops.card(first.ts), "approve_draft")
+    await ops.until(lambda: f"Filed as *{KEY}*" in words(ops.said(first.ts)[-1].blocks), "filed")
+    await ops.slack.command("U0ADA", "C1OPS", "/signoff", "setup")
+    await ops.slack.submit("U0ADA", await ops.view("U0ADA"), {"options": ["home"]})
+    ops.slack.add_channel("D4ZOE", "", ["U4ZOE"], im=True)
+    direct = Channel(ops.slack, ops.database, "D4ZOE")
+    said = await ops.slack.say("U4ZOE", "D4ZOE", COMPLETE)  # zoe may not approve in #ops
+    card = await ops.until(lambda: next((one for one in at_top(ops) if "approve_draft" in buttons(one)), None), "a card")
+    [offer] = [one for one in direct.said(said.ts) if "same_as:0" in buttons(one)]
+    await ops.slack.click("U4ZOE", offer, "same_as:0")
+    await ops.until(lambda: f"Linked to {KEY} instead" in read(ops.slack.latest(card)), "linked")
+
+
+def at_top(ops: Channel) -> list[Message]:
+    """The messages at the top of the channel."""
+    return [one for one in ops.slack.channel_messages(ops.id) if one.root == one.ts]
+
+
 async def test_who_may_not_decide_links_nothing(ops: Channel) -> None:
     _, offer, card = await offered(ops)
     await ops.slack.click("U3GUS", offer, "same_as:0")
