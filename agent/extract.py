@@ -11,7 +11,7 @@ from agent.listening import NEW_CHARACTERS, Intent
 from agent.operations import Operation, Source, apply, by_hand
 from agent.orders import NO, Order, chosen, order_in, type_in
 from agent.protocol import Question, Reply
-from agent.quotes import find
+from agent.quotes import denied, find
 from agent.reading import Listener, Reader, Reading
 from agent.state import State, to_message, to_reply, window
 
@@ -28,6 +28,12 @@ NOT_SO = "(Only a card's button approves, and nothing is filed without it.)"
 """Said behind words of the model's that sound as if it had."""
 
 _CLAIMS = re.compile(r"(?<!\bbe )\b(approved|filed|submitted|created)\b", re.IGNORECASE)
+
+
+def _claims(text: str) -> bool:
+    """Whether something is said to be done that words cannot do."""
+    return any(not denied(text, found.start()) for found in _CLAIMS.finditer(text))
+
 
 RESET = {
     name: field.get_default(call_default_factory=True)
@@ -250,7 +256,7 @@ class _Taking:
         if not guided and not reading.taken_over:
             self._mean(reading.intent, newest)
             if reading.answered and (reading.intent == "question" or (reading.intent == "small_talk" and newest.addressed)):
-                said.append(f"{reading.answered} {NOT_SO}" if _CLAIMS.search(reading.answered) else reading.answered)
+                said.append(f"{reading.answered} {NOT_SO}" if _claims(reading.answered) else reading.answered)
                 self._unheard, self._speaks = False, True
             if self._unheard and not said and not self._said and self._state.card_open:
                 said.append(NOTHING_FOUND)

@@ -6,7 +6,7 @@ import unicodedata
 _ALIKE = str.maketrans("‘’‚‛“”„‟«»‐‑‒–—―\u00a0", '\'\'\'\'""""""------ ')
 _EDGES = " \t\n.,;:!?'\"()[]*_`~…"
 _DENIES = re.compile(
-    r"(?:\b(?:not|no|never|without|neither|nor|cannot|nicht|kein\w*|nie|niemals|ohne|ne|pas|jamais|sans|sin|nunca|não|nem|sem"
+    r"(?:\b(?:not|no|never|nothing|nobody|none|without|neither|nor|cannot|nicht|kein\w*|nie|niemals|ohne|ne|pas|jamais|sans|sin|nunca|não|nem|sem"
     r"|non|mai|не|нет|без)|n't)(?:[^\S\n]+[\w']+)?[^\S\n]+$|\bn'$|[不没未]$",
     re.IGNORECASE,
 )

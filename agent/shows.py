@@ -1,10 +1,8 @@
 """What people are shown: the objects that `chat --json` prints, and that every surface renders in its own way."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
-from agent.operations import Operation
 from agent.ports import Card, Pending, Snapshot, Verdict
 from agent.protocol import (
     AskRequest,
@@ -21,9 +19,12 @@ from agent.protocol import (
 from agent.sealing import SHORT, FieldChange, diff
 
 Show = dict[str, Any]
-"""An object with a `kind`: say, question, similar, preview, decision, confirmed, filed, unsettled, private, contested or
+"""An object with a `kind`: say, question, similar, preview, decision, marks, filed, unsettled, private, contested or
 marked."""
 
+
+MARKS = ("unanswered", "not_said", "unsaid", "conflicts", "unread")
+"""What a preview tells beside the ticket."""
 
 UNSETTLED = {
     "failed": " It was not filed so far: file it again, or leave it.",
@@ -47,9 +48,11 @@ def contested(edit: Reply, fields: list[str]) -> Show:
     return {"kind": "contested", "to": edit.by, "fields": fields, "event_id": edit.event_id}
 
 
-def confirmed(by: str, edits: Sequence[Operation]) -> Show:
-    """Somebody says what nobody had said."""
-    return {"kind": "confirmed", "by": by, "fields": [edit.field for edit in edits]}
+def marks(by: str, before: PreviewRequest, now: PreviewRequest) -> list[Show]:
+    """What is to be known of a standing card, if that has changed; `said`: fields of which nobody had said what they hold."""
+    known, knew = (one.model_dump(mode="json", include=set(MARKS)) for one in (now, before))
+    said = [one.field for one in before.unsaid if one not in now.unsaid]
+    return [{"kind": "marks", "by": by, "said": said, **known}] if known != knew else []
 
 
 def similar(card: Card, found: Found) -> Show:

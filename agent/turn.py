@@ -204,16 +204,17 @@ def _after(
         if isinstance(message, AIMessage) and message.text and str(message.id).startswith(f"{event.event_id}:")
     ]
     request = from_hitl(pending.request) if pending else None
+    asked = from_hitl(snapshot.pending.request) if snapshot.pending else None
     before, new_card, closed = snapshot.open_card, None, None
     same = isinstance(request, PreviewRequest) and before is not None and before.preview_id == request.preview_id
     if isinstance(request, PreviewRequest) and not same:
         new_card = Card.model_validate(request.model_dump(include={"preview_id", "draft_hash", "sealed", "version"}))
     if state.quiet and not new_card:
         shown = []
-    elif state.show or not same:
+    elif state.show or not (same or (request == asked and _is_overheard(answer, state))):
         shown += shows.waiting(event.session_id, pending, getattr(answer, "by", ""), again=same)
-    if isinstance(answer, Reply) and same and (confirmed := [edit for edit in answer.edits if edit.op == "confirm"]):
-        shown.append(shows.confirmed(answer.by, confirmed))
+    if same and not state.show and isinstance(request, PreviewRequest) and isinstance(asked, PreviewRequest):
+        shown += shows.marks(getattr(answer, "by", ""), asked, request)
     if before and not same:
         closed = (before.preview_id, _fate(answer, before, state))
     if isinstance(answer, Reply) and answer.amends and kept.get("draft") != snapshot.state.get("draft"):
@@ -234,6 +235,11 @@ def _after(
         )
     calls = [call for call in state.calls if call.event_id == event.event_id]
     return GraphTurn(checkpoint, kept, pending, new_card, closed, decision, calls), shown
+
+
+def _is_overheard(answer: Resumed, state: State) -> bool:
+    """Whether people talk to each other, who need not be asked the very same again."""
+    return isinstance(answer, Reply) and not answer.addressed and answer.by != state.requester
 
 
 def _contested(edit: Reply, state: dict[str, Any]) -> list[str]:

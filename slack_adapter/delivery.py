@@ -163,7 +163,7 @@ class Delivery:
 
 def _is_of_card(body: dict[str, Any]) -> bool:
     """Whether only the card tells of it; that is brought up to date as often as it takes, and is no post."""
-    return body["kind"] in ("preview", "marked", "confirmed", "settled") or body.get("status") in ("approved", "rejected")
+    return body["kind"] in ("preview", "marked", "marks", "settled") or body.get("status") in ("approved", "rejected")
 
 
 def _merged(effects: Sequence[Effect]) -> list[tuple[Effect, list[Effect]]]:

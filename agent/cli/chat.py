@@ -142,6 +142,8 @@ class _Chat:
     def _show(self, show: Mapping[str, Any]) -> None:
         if show["kind"] == "preview":
             self._card = show
+        if show["kind"] == "marks" and self._card:
+            self._card = {**self._card, **show, "kind": "preview"}
         if show["kind"] == "unsettled":
             self._unsettled = show
         self._screen.show(show)

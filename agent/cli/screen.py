@@ -89,8 +89,9 @@ def render(show: Mapping[str, Any]) -> RenderableType:
             ]
             told = Text("! There may be such a ticket already: /same KEY if it is one of these.", style="yellow")
             return Group(told, *lines)
-        case "confirmed":
-            return Text(f"✔ {show['by']} says so: {', '.join(map(_label, show['fields']))}", style="green")
+        case "marks":
+            said = Text(f"✔ {show['by']} says so: {', '.join(map(_label, show['said']))}", style="green")
+            return Group(*([said] if show["said"] else []), *_marks(show))
         case "preview":
             return card(show)
         case "decision":

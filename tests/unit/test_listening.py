@@ -60,7 +60,7 @@ async def test_what_no_quote_says_is_marked_until_somebody_confirms_it() -> None
     [card] = await talk.say("that is in prod")
     assert card["unsaid"] == [{"field": "environment", "value": "production"}]
     shows = await talk.send(Reply(by="bob", edits=[Operation(op="confirm", field="environment", value=["production"])]))
-    assert [show["kind"] for show in shows] == ["confirmed"]  # the card stands: what would be filed is the same
+    assert [show["kind"] for show in shows] == ["marks"]  # the card stands: what would be filed is the same
     assert talk.draft.unsaid == []
     assert [one.author for one in talk.draft.evidence if one.field == "environment"] == ["bob"]
 
@@ -118,10 +118,19 @@ async def test_words_never_approve_and_people_are_told_where_the_button_is(text:
     assert talk.turn.graph.decision is None
 
 
-async def test_a_model_that_says_it_is_filed_is_corrected() -> None:
-    talk = Held(TICKET, heard(intent="question", reply="It is approved and filed as OPS-1."))
+@pytest.mark.parametrize(
+    ("reply", "claims"),
+    [
+        ("It is approved and filed as OPS-1.", True),
+        ("Done! I submitted it.", True),
+        ("No, nothing is filed.", False),
+        ("It was not approved, and it can be filed by the button.", False),
+    ],
+)
+async def test_a_model_that_says_it_is_filed_is_corrected(reply: str, claims: bool) -> None:
+    talk = Held(TICKET, heard(intent="question", reply=reply))
     await talk.say(SAID)
-    assert NOT_SO in await talk.told("is it filed?")
+    assert (NOT_SO in await talk.told("is it filed?")) == claims
 
 
 async def test_a_draft_is_given_up_only_after_a_yes() -> None:
