@@ -1,7 +1,7 @@
 """Has a short conversation with the real app in a Slack of our own, and writes down what Slack was given to show.
 
-`python scripts/card_pictures/conversation.py FOLDER` writes card.json, changed.json, filed.json, doubt.json and form.json: a
-list of messages `{"by", "at", "text" or "blocks"}`, or for the form the modal's view.
+`python scripts/card_pictures/conversation.py FOLDER` writes card.json, changed.json, filed.json, doubt.json, asked.json,
+marked.json and form.json: a list of messages `{"by", "at", "text" or "blocks"}`, or for the form the modal's view.
 """
 
 import asyncio
@@ -22,7 +22,8 @@ from agent import ladder
 from persistence import embedded
 from persistence.database import open_database
 from persistence.sessions import PostgresPlaces
-from tests.slack.channel import Channel, words
+from tests.model_sim import Call, running_model
+from tests.slack.channel import Channel, buttons, words
 from tests.slack.conftest import serving
 from tests.slack_sim import Message, running_slack
 from tests.trackers_sim.github import running_github
@@ -45,8 +46,8 @@ CHANGE = (
 
 
 @asynccontextmanager
-async def ops(directory: Path) -> AsyncIterator[Channel]:
-    """The channel #ops with ann, bob and Signoff in it, whose tickets go to OPS."""
+async def ops(directory: Path) -> AsyncIterator[tuple[Channel, pytest.MonkeyPatch]]:
+    """The channel #ops with ann and bob in it, whose tickets go to OPS; and the environment that Signoff starts in."""
     with embedded.start(directory) as server:
         async with AsyncExitStack() as stack, running_slack() as slack, open_database(server.dsn) as database:
             slack.add_user(ANN, "ann")
@@ -64,9 +65,7 @@ async def ops(directory: Path) -> AsyncIterator[Channel]:
                 environment.setattr(ladder, "LOOKS", (0.1,) * 12)
                 environment.setenv("GITHUB_TOKEN", github.token)
                 environment.setenv("GITHUB_API_URL", proxy.url)
-                async with serving(database, slack, environment) as url:
-                    slack.deliver_to(url)
-                    yield Channel(slack, database, OPS, url, server.dsn)
+                yield Channel(slack, database, OPS, "", server.dsn), environment
 
 
 async def talk(channel: Channel) -> dict[str, Any]:
@@ -103,6 +102,47 @@ async def doubt(channel: Channel) -> list[dict[str, Any]]:
     return [shown(one) for one in channel.said(asked.ts)[-1:]]
 
 
+AGAIN = "the CSV export ends in a 504 again, this time for ACME. On production since this morning, priority high I'd say"
+AGREES_NOT = "priority low, they can use the API meanwhile"
+HEARD = {
+    AGAIN: [
+        ("title", "the CSV export ends in a 504", ""),
+        ("problem", "the CSV export ends in a 504 again, this time for ACME", ""),
+        ("issue_type", "bug", "ends in a 504"),
+        ("environment", "production, release 4.2", "On production since this morning"),
+        ("priority", "high", "priority high"),
+    ],
+    AGREES_NOT: [("priority", "low", "priority low")],
+}
+"""What the model makes of these messages: field, value, and the words that it quotes for it (none: the value)."""
+
+
+def heard(request: dict[str, Any]) -> Call:
+    """What the model answers."""
+    new = json.loads(request["messages"][1]["content"])["new"]
+    operations = [
+        {"op": "set", "field": field, "value": value, "quote": quote or value, "message": one["id"]}
+        for one in new
+        for field, value, quote in HEARD.get(one["text"], [])
+    ]
+    return Call("update_draft", {"intent": "information", "operations": operations})
+
+
+async def listened(channel: Channel) -> dict[str, Any]:
+    """People talk, and a model listens: they disagree, there may be such a ticket, and something was said by nobody."""
+    slack = channel.slack
+    asked = await channel.mention(AGAIN)
+    await channel.card(asked.ts)
+    await slack.say(BOB, channel.id, AGREES_NOT, thread_ts=asked.ts)
+    await channel.until(lambda: "answer:0" in buttons(channel.said(asked.ts)[-1]), "a question")
+    await channel.quiet()
+    question = [shown(one) for one in slack.thread(channel.id, asked.ts) if "approve_draft" not in buttons(one)]
+    await slack.click(ANN, channel.said(asked.ts)[-1], "answer:0")
+    card = await channel.card(asked.ts, "high")
+    await channel.quiet()
+    return {"asked": question, "marked": [shown(slack.latest(card))]}
+
+
 def shown(message: Message) -> dict[str, Any]:
     """A message as the pictures need it."""
     by = {ANN: "ann", BOB: "bob"}.get(message.user or "", "Signoff")
@@ -112,9 +152,17 @@ def shown(message: Message) -> dict[str, Any]:
 
 async def main(folder: Path, directory: Path) -> None:
     """Writes the files; the database is in the directory."""
-    async with ops(directory) as channel:
-        web = Channel(channel.slack, channel.database, WEB, channel.url, channel.dsn)
-        for name, payload in {**await talk(channel), "doubt": await doubt(web)}.items():
+    async with ops(directory) as (channel, environment), running_model(heard) as model:
+        async with serving(channel.database, channel.slack, environment) as url:
+            channel.slack.deliver_to(url)
+            web = Channel(channel.slack, channel.database, WEB, url, channel.dsn)
+            pictures = {**await talk(channel), "doubt": await doubt(web)}
+        environment.setenv("SIGNOFF_MODEL", "openai:any")
+        environment.setenv("SIGNOFF_MODEL_URL", model.url)
+        async with serving(channel.database, channel.slack, environment) as url:
+            channel.slack.deliver_to(url)
+            pictures |= await listened(channel)
+        for name, payload in pictures.items():
             (folder / f"{name}.json").write_text(json.dumps(payload, indent=2, ensure_ascii=False))
 
 
