@@ -199,3 +199,14 @@ async def test_the_guided_interview_is_told_of_no_quotes(ops: Channel) -> None:
     top = await ops.slack.say("U1ANN", "C1OPS", text, files=["F1"])
     card = await ops.card(top.ts)
     assert "Priority" not in words(card.blocks)
+
+
+async def test_a_quoted_yes_answers_no_question(scribe: Scribe, ops: Channel) -> None:
+    yes = await ops.slack.say("U1ANN", "C1OPS", "Yes")
+    said = await ops.mention("title: Export fails\nproblem: It answers 500.\nacceptance_criteria: it finishes")
+    await ops.card(said.ts)
+    await ops.mention("forget it", thread=said.ts)
+    await ops.until(lambda: "Forget this ticket?" in words(ops.said(said.ts)[-1].blocks), "a question")
+    new = await heard(ops, scribe, f"what about {link(ops, yes)}?", thread_ts=said.ts)
+    assert new[0]["text"] == "Yes"
+    assert not any("Forgotten" in words(one.blocks) for one in ops.said(said.ts))
