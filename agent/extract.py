@@ -22,6 +22,7 @@ NO_APPROVAL = "Words never approve a ticket: press the card's button, or type /a
 SETTLED = "That question is settled by now, so nothing changed."
 NOTHING_TO_LOSE = "There is no draft yet: say what the ticket is about."
 STARTED_OVER = "The draft is dropped."
+NOT_YOURS = "Only who asked for this ticket can drop its draft; until somebody approves it, nothing is filed."
 KEPT_ON = "The draft stays as it is."
 CUT = "I read the newest {read} messages of this thread; the {left} before them are too many."
 NOT_SO = "(Only a card's button approves, and nothing is filed without it.)"
@@ -173,7 +174,7 @@ class _Taking:
             self._say(reply, SETTLED)
         elif order := order_in(reply):
             return self._obeys(order, reply)
-        elif (kind := type_in(reply.text)) and not (asked and asked[0].field):
+        elif not reply.quoted and (kind := type_in(reply.text)) and not (asked and asked[0].field):
             self._change(
                 reply, [Operation(field="issue_type", value=[kind], message=reply.event_id)], {reply.event_id: _source(reply)}
             )
@@ -206,6 +207,9 @@ class _Taking:
             self._update["draft"] = _decided(state.draft, conflict, option, reply) if conflict else state.draft
         elif option == NO:
             self._said.append(KEPT_ON)
+        elif reply.by != state.requester:
+            self._update["wish"] = question.about
+            self._said.append(NOT_YOURS)
         else:
             again = question.about == "start over"
             fresh = RESET | {"requester": reply.by, "closed": "" if again else "forgotten"}

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from agent.draft import CUSTOM, FIELDS, LISTS, clean
+from agent.draft import CUSTOM, FIELDS, LISTS, Unsaid, clean
 from agent.interview import LABELS
-from agent.operations import Operation
+from agent.operations import Operation, on_mark
 from agent.protocol import Decision, Reply, Settlement
 
 LINE_LIMIT = 1_000_000
@@ -112,13 +112,6 @@ def on_marks(mark: Mark, card: Mapping[str, Any] | None, speaker: str) -> Reply 
     numbers = mark.numbers or tuple(range(1, len(unsaid) + 1))
     if not unsaid or any(not 0 < number <= len(unsaid) for number in numbers):
         return Say(f"The card marks {len(unsaid) or 'nothing'}, so there is no such number: /show shows it again.")
-    edits = [_edit_of(mark.op, unsaid[number - 1]) for number in numbers]
+    edits = [on_mark(mark.op, Unsaid.model_validate(unsaid[number - 1])) for number in numbers]
     word = "confirm" if mark.op == "confirm" else "drop"
     return Reply(text="\n".join(f"{word} {edit.field}" for edit in edits), by=speaker, edits=edits)
-
-
-def _edit_of(op: Literal["confirm", "remove"], mark: Mapping[str, Any]) -> Operation:
-    field, value = str(mark["field"]), str(mark["value"])
-    if op == "remove" and field not in LISTS:
-        return Operation(op="set", field=field)
-    return Operation(op=op, field=field, value=[value])

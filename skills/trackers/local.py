@@ -96,9 +96,7 @@ class LocalTracker(LocalRenderer):
 
     async def read(self, key: str, sealed: SealedTicket, receipt: Receipt) -> Copy:
         """The ticket of this key."""
-        if (found := await self._tickets.find(key=key.strip())) is None:
-            raise Missing(f"There is no ticket {key}: signoff tickets lists those that there are.")
-        return _copy(found, receipt)
+        return _copy(await self._stored(key), receipt)
 
     async def search(self, project: str, text: str) -> list[Ticket]:
         """Tickets that share words with the text."""
@@ -109,7 +107,12 @@ class LocalTracker(LocalRenderer):
 
     async def comment(self, comment_id: str, key: str, author: str, text: str) -> None:
         """A comment on a ticket; the same id twice is one comment."""
-        await self._tickets.comment(comment_id, key, author, text)
+        await self._tickets.comment(comment_id, (await self._stored(key)).key, author, text)
+
+    async def _stored(self, key: str) -> Stored:
+        if (found := await self._tickets.find(key=key.strip())) is None:
+            raise Missing(f"There is no ticket {key}: signoff tickets lists those that there are.")
+        return found
 
 
 def _ticket(key: str, title: str = "") -> Ticket:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage
 
-from agent.extract import NO_APPROVAL, NOT_SO, STARTED_OVER
+from agent.extract import NO_APPROVAL, NOT_SO, NOT_YOURS, STARTED_OVER
 from agent.listening import CALLS, OPERATIONS, Unusable, heard_in
 from agent.operations import Operation
 from agent.protocol import Decision, Found, Likeness, Reply
@@ -138,6 +138,8 @@ async def test_a_draft_is_given_up_only_after_a_yes() -> None:
     await talk.say(SAID)
     [question] = (await talk.say("scrap all of that, another try"))[0]["questions"]
     assert question["options"] == ["Yes", "No"]
+    assert talk.draft.title
+    assert NOT_YOURS in await talk.told("Yes", by="eve", question=question["id"])
     assert talk.draft.title
     assert STARTED_OVER in await talk.told("Yes", question=question["id"])
     assert talk.draft.title == ""
