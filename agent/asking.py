@@ -12,6 +12,8 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from pydantic import ValidationError
 
+from agent.ports import NotYet
+
 PATIENCE = 20.0
 """Seconds that an answer may take, all tries together."""
 
@@ -26,6 +28,9 @@ REST = 30.0
 
 AT_ONCE = 3
 """Calls that may be under way in one process: fewer than it takes turns, so that clicks never wait for a model."""
+
+PAUSE = 1.0
+"""Seconds for which a message waits that would be one too many."""
 
 PASSING = (408, 409, 425, 429)
 """Status codes that may be better in a moment, as those from 500 on."""
@@ -72,9 +77,11 @@ class Asker:
         return self._under_way >= AT_ONCE
 
     async def ask(self, request: list[BaseMessage]) -> AIMessage:
-        """The model's answer. Raises Unanswered."""
+        """The model's answer. Raises Unanswered, and NotYet while as many calls are under way as may be."""
         if time.monotonic() < self._rests_until:
             raise Unanswered("it did not answer before, and is tried again in half a minute")
+        if self.crowded:
+            raise NotYet(PAUSE)
         self._under_way += 1
         try:
             async with asyncio.timeout(self.patience):

@@ -1,46 +1,46 @@
 """The node `extract`: takes in what was said, as orders, choices and edits by rule, and as words by whoever listens."""
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, RemoveMessage
 
 from agent.draft import TEXT_LIMIT, Conflict, TicketDraft, clean
-from agent.listening import NEW_CHARACTERS, Intent
+from agent.interview import NO_APPROVAL
+from agent.listening import NEW_CHARACTERS, Intent, newest
 from agent.operations import Operation, Source, apply, by_hand
 from agent.orders import NO, Order, chosen, order_in, type_in
 from agent.protocol import Question, Reply
-from agent.quotes import denied, find
-from agent.reading import Listener, Reader, Reading
+from agent.quotes import find
+from agent.reading import CUT, SAYS, Listener, Reader, Reading
 from agent.state import State, to_message, to_reply, window
 
 EMPTY = "That message was empty, so nothing changed: say what the ticket is about."
 AS_IT_WAS = "Nothing changed: it said that already."
 NOTHING_FOUND = "I found nothing in that to change the draft by."
-NO_APPROVAL = "Words never approve a ticket: press the card's button, or type /approve in the terminal."
 SETTLED = "That question is settled by now, so nothing changed."
 NOTHING_TO_LOSE = "There is no draft yet: say what the ticket is about."
 STARTED_OVER = "The draft is dropped."
 NOT_YOURS = "Only who asked for this ticket can drop its draft; until somebody approves it, nothing is filed."
+LEFT_OPEN = "Left open: {fields}."
 KEPT_ON = "The draft stays as it is."
-CUT = "I read the newest {read} messages of this thread; the {left} before them are too many."
-NOT_SO = "(Only a card's button approves, and nothing is filed without it.)"
-"""Said behind words of the model's that sound as if it had."""
-
-_CLAIMS = re.compile(r"(?<!\bbe )\b(approved|filed|submitted|created)\b", re.IGNORECASE)
-
-
-def _claims(text: str) -> bool:
-    """Whether something is said to be done that words cannot do."""
-    return any(not denied(text, found.start()) for found in _CLAIMS.finditer(text))
-
-
 RESET = {
     name: field.get_default(call_default_factory=True)
     for name, field in State.model_fields.items()
     if name
-    not in ("messages", "event_id", "show", "calls", "quiet", "unheard", "destination", "project", "undescribed", "spent")
+    not in (
+        "messages",
+        "event_id",
+        "show",
+        "calls",
+        "quiet",
+        "unheard",
+        "destination",
+        "project",
+        "undescribed",
+        "spent",
+        "spent_told",
+    )
 }
 """The state's fields as they are at the start of a ticket."""
 
@@ -58,7 +58,7 @@ class Extract:
         reply = to_reply(said_last[-1])
         update: dict[str, Any] = {"event_id": reply.event_id, "show": False, "calls": [], "unheard": True, "quiet": False}
         if reply.amends:
-            return update | {"quiet": True, "draft": _amended(state.draft, reply)}
+            return update | {"quiet": True} | _amended(state, reply)
         replies = [*reply.thread, reply.model_copy(update={"thread": []})]
         if state.over:
             if (started := _started(state, reply)) is None:
@@ -121,15 +121,10 @@ class _Taking:
 
     def newest(self, replies: Sequence[Reply]) -> list[Reply]:
         """The last of the replies that can be read together; what is left out is said."""
-        kept, room = list[Reply](), NEW_CHARACTERS
-        for reply in reversed(replies):
-            room -= len(reply.text)
-            if kept and room < 0:
-                break
-            kept.append(reply)
+        kept = newest(replies, NEW_CHARACTERS, lambda one: len(one.text), at_least=1)
         if left := self._main.left_out + len(replies) - len(kept):
             self._said.append(CUT.format(read=len(kept), left=left))
-        return kept[::-1]
+        return kept
 
     def cleaned(self, reply: Reply) -> Reply:
         """The reply without what nobody can see."""
@@ -168,7 +163,7 @@ class _Taking:
                 f"That message has {len(reply.text):,} characters and I read {TEXT_LIMIT:,} at a time, so it changed nothing: "
                 "send the essentials, or send it in parts.",
             )
-        elif found := chosen(reply, asked):
+        elif found := chosen(reply, asked, self._state.requester):
             self._choose(reply, *found)
         elif reply.question:
             self._say(reply, SETTLED)
@@ -252,15 +247,22 @@ class _Taking:
         before = self.now().draft
         changed = reading.draft is not before
         unread = reading.unread if reading.taken_over else []
-        self._update |= {"draft": reading.draft, "calls": reading.calls, "spent": reading.spent, "unread": unread}
+        self._update |= {"draft": reading.draft, "calls": reading.calls, "unread": unread, "missed": reading.missed}
+        self._update |= {"spent": reading.spent, "spent_told": reading.spent_told}
         self._unheard = self._unheard and not changed
         said = list(reading.said)
         if reading.operated and not changed and not said:
             said.append(AS_IT_WAS)
-        if not guided and not reading.taken_over:
+        mine = newest.addressed or newest.by == self.now().requester
+        left = [name for name in reading.draft.skipped if name not in before.skipped]
+        if left and self._state.card_open and reading.draft.content() == before.content():
+            said.append(LEFT_OPEN.format(fields=", ".join(left).replace("_", " ")))
+        if not guided and not reading.taken_over and reading.intent == "approval":
+            self._point(newest)
+        elif not guided and not reading.taken_over and mine:
             self._mean(reading.intent, newest)
             if reading.answered and (reading.intent == "question" or (reading.intent == "small_talk" and newest.addressed)):
-                said.append(f"{reading.answered} {NOT_SO}" if _claims(reading.answered) else reading.answered)
+                said.append(SAYS.format(reply=reading.answered))
                 self._unheard, self._speaks = False, True
             if self._unheard and not said and not self._said and self._state.card_open:
                 said.append(NOTHING_FOUND)
@@ -268,14 +270,11 @@ class _Taking:
             self._said += said
 
     def _mean(self, intent: Intent, reply: Reply) -> None:
-        match intent:
-            case "show":
-                self._update["show"], self._unheard = True, False
-            case "approval":
-                self._point(reply)
-            case "start_over" | "forget":
-                order: Order = "start over" if intent == "start_over" else "forget"
-                self._obeys(order, reply)
+        """Does what a model takes a reply for, if it was said to the agent: talk is cheap, and a model may be fooled."""
+        if intent == "show" and reply.addressed:
+            self._update["show"], self._unheard = True, False
+        elif intent in ("start_over", "forget") and reply.addressed:
+            self._obeys("start over" if intent == "start_over" else "forget", reply)
 
 
 def _carried(reply: Reply) -> dict[str, Any]:
@@ -283,13 +282,19 @@ def _carried(reply: Reply) -> dict[str, Any]:
     return reply.model_dump(include={"by", "event_id", "permalink", "addressed", "show", "quoted"})
 
 
-def _amended(draft: TicketDraft, reply: Reply) -> TicketDraft:
-    """The draft with a mark on the evidence that rests on a message which is no longer what it was."""
+def _amended(state: State, reply: Reply) -> dict[str, Any]:
+    """A mark on the evidence that rests on a message which is no longer what it was; one that was deleted is read no more."""
     marked = [
         evidence.model_copy(update={"changed": reply.amends}) if evidence.message == reply.about else evidence
-        for evidence in draft.evidence
+        for evidence in state.draft.evidence
     ]
-    return draft if marked == draft.evidence else draft.model_copy(update={"evidence": marked})
+    same = marked == state.draft.evidence
+    gone = {reply.event_id, *([reply.about] if reply.amends == "deleted" else [])}
+    return {
+        "draft": state.draft if same else state.draft.model_copy(update={"evidence": marked}),
+        "messages": [RemoveMessage(id=str(message.id)) for message in state.messages if message.id in gone],
+        "unread": [one for one in state.unread if one.event_id not in gone],
+    }
 
 
 def _decided(draft: TicketDraft, conflict: Conflict, option: str, reply: Reply) -> TicketDraft:

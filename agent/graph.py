@@ -14,11 +14,12 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.prebuilt import ToolNode
 
-from agent.draft import CUSTOM, Conflict, TicketDraft, first_line
+from agent.draft import CUSTOM, Conflict, TicketDraft, Unsaid, first_line
 from agent.extract import Extract
 from agent.orders import NO, YES
 from agent.projects import Project
 from agent.protocol import DECISIONS, PreviewRequest, Question, Situation, first
+from agent.quotes import said_at
 from agent.reading import Listener
 from agent.sealing import Destination, SealedTicket, diff, seal
 from agent.state import State
@@ -164,7 +165,11 @@ class _Nodes:
     def _questions(self, state: State) -> list[Question]:
         """What is missing or was not taken, as far as it is to be asked for (again)."""
         missing = [_which(conflict) for conflict in state.draft.conflicts]
-        missing += [Question(field=field, text=ASK[field]) for field in state.draft.missing()]
+        wanted = state.draft.missing()
+        askable = "problem" not in state.draft.skipped and state.asked.get("problem", 0) <= RE_ASKS
+        if "problem" in wanted and askable:  # until that is known nothing else is to the point
+            wanted = ["problem"]
+        missing += [Question(field=field, text=ASK[field]) for field in wanted]
         missing += [
             Question(field=one.field, text=NOT_TAKEN.format(field=one.field.removeprefix(CUSTOM), said=one.said.rstrip(". ")))
             for one in state.refused
@@ -183,7 +188,7 @@ class _Nodes:
             "not_said": draft.not_said(),
             "unsaid": draft.unsaid,
             "conflicts": draft.conflicts,
-            "unread": len(state.unread),
+            "unread": len(state.unread) + state.missed,
         }
         if last and state.card_open and last.draft_hash == sealed.draft_hash:
             return last.model_copy(update=known)  # nothing that would be filed has changed: the card stands
@@ -206,9 +211,12 @@ def _of_tracker(state: State, destination: Destination) -> list[Question]:
 
 
 def _which(conflict: Conflict) -> Question:
-    sides = {side.value: side.author for side in conflict.sides}
+    sides: dict[str, list[str]] = {}
+    for side in conflict.sides:
+        sides.setdefault(side.value, []).append(side.author)
     text = CONFLICT.format(field=conflict.field.removeprefix(CUSTOM).replace("_", " "))
-    return Question(field=conflict.field, text=text, about="conflict", options=[*sides], by=[*sides.values()])
+    by = [", ".join(dict.fromkeys(authors)) for authors in sides.values()]
+    return Question(field=conflict.field, text=text, about="conflict", options=[*sides], by=by)
 
 
 def _named(question: Question, state: State) -> Question:
@@ -230,12 +238,16 @@ def _counted(question: Question) -> str:
 
 
 def _titled(draft: TicketDraft) -> TicketDraft:
+    """The draft with its problem's first line as the title, said by who said the problem; or marked, if nobody did."""
     line = first_line(draft.problem)
-    evidence = next((one for one in draft.evidence if one.field == "problem"), None)
-    if not line or not evidence:
-        return draft.model_copy(update={"title": line})
-    quoted = evidence.model_copy(update={"field": "title", "quote": line})
-    return draft.model_copy(update={"title": line, "evidence": [*draft.evidence, quoted]})
+    for one in draft.evidence:
+        if one.field == "problem" and (place := said_at(one.quote, line)):
+            words = one.quote[slice(*place)]
+            said = {"value": "" if words == line else line, "quote": words, "start": one.start + place[0]}
+            title = one.model_copy(update={"field": "title", **said})
+            return draft.model_copy(update={"title": line, "evidence": [*draft.evidence, title]})
+    unsaid = [Unsaid(field="title", value=line)] if any(one.field == "problem" for one in draft.unsaid) else []
+    return draft.model_copy(update={"title": line, "unsaid": [*draft.unsaid, *unsaid]})
 
 
 def _meanwhile(state: State) -> str:

@@ -1,8 +1,8 @@
 """What a model is asked for new messages, and the one form its answer has. Its input stays flat however long a thread is."""
 
 import json
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Literal, TypeVar
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, SystemMessage
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -40,6 +40,8 @@ EARLIER = 4
 
 EARLIER_CHARACTERS = 8_000
 """Characters that they may have together."""
+
+Item = TypeVar("Item")
 
 Intent = Literal["information", "correction", "question", "show", "start_over", "forget", "approval", "small_talk"]
 
@@ -128,19 +130,25 @@ def reads(reply: Reply, requester: str, *, overhears: bool) -> bool:
 def request_for(state: State, new: Sequence[Reply]) -> list[BaseMessage]:
     """The messages to send to the model: the instructions, and everything it may go by as one JSON text."""
     ids = {one.event_id for one in new}
-    earlier = [reply for message in state.messages if isinstance(message, HumanMessage) if (reply := to_reply(message))]
-    kind = state.project.type_for(state.draft.issue_type) if state.project else None
+    earlier = [to_reply(message) for message in state.messages if isinstance(message, HumanMessage)]
+    before = [_as_json(past) for past in earlier if past.event_id not in ids and past.text]
     draft = state.draft.model_dump(mode="json", exclude={"evidence", "conflicts", "unsaid", "attachments", "version"})
     others = {name for own, names in FIELDS_OF.items() if own != state.draft.issue_type for name in names}
     content: dict[str, Any] = {
         "draft": {name: value for name, value in draft.items() if value or name not in others},
         "asked": [question.model_dump(include={"field", "text"}) for question in state.asking],
-        "earlier": newest([_as_json(past) for past in earlier if past.event_id not in ids][-EARLIER:], EARLIER_CHARACTERS),
+        "earlier": newest(before[-EARLIER:], EARLIER_CHARACTERS, lambda one: len(one["text"])),
         "new": [_as_json(reply) for reply in new],
     }
-    if kind and (custom := kind.custom()):
+    if custom := custom_fields(state):
         content["custom"] = custom
     return [SystemMessage(INSTRUCTIONS), HumanMessage(json.dumps(content, ensure_ascii=False))]
+
+
+def custom_fields(state: State) -> list[str]:
+    """The names of the fields that the ticket's project has for its type beside the usual ones."""
+    kind = state.project.type_for(state.draft.issue_type) if state.project else None
+    return kind.custom() if kind else []
 
 
 def _as_json(reply: Reply) -> dict[str, Any]:
@@ -148,14 +156,14 @@ def _as_json(reply: Reply) -> dict[str, Any]:
     return known | {"quoted": True} if reply.quoted else known
 
 
-def newest(messages: Sequence[dict[str, Any]], room: int) -> list[dict[str, Any]]:
-    """The last of the messages that fit into so many characters."""
-    kept = []
-    for message in reversed(messages):
-        room -= len(message["text"])
-        if room < 0:
+def newest(items: Sequence[Item], room: int, length: Callable[[Item], int], *, at_least: int = 0) -> list[Item]:
+    """The last of the items that fit into so many characters, and never fewer than `at_least`."""
+    kept = list[Item]()
+    for item in reversed(items):
+        room -= length(item)
+        if room < 0 and len(kept) >= at_least:
             break
-        kept.append(message)
+        kept.append(item)
     return kept[::-1]
 
 
@@ -186,7 +194,8 @@ def heard_in(answer: AIMessage) -> Heard:
     operations = [one for part in parts for one in part.operations]
     if len(operations) > OPERATIONS:
         raise Unusable(f"it has {len(operations)} operations, and {OPERATIONS} can be")
-    return parts[-1].model_copy(update={"operations": operations})
+    reply = next((part.reply for part in reversed(parts) if part.reply.strip()), "")
+    return parts[-1].model_copy(update={"operations": operations, "reply": reply})
 
 
 def again(request: Sequence[BaseMessage], problem: str) -> list[BaseMessage]:

@@ -29,8 +29,10 @@ _TYPE = re.compile(
     r"(no,? )?(actually,? )?((it|this|that)('s| is|s)|make (it|this|that)|type:?|file (it|this) as)? ?(a |an )?"
     rf"({'|'.join(ISSUE_TYPES)})"
 )
-_YES = re.compile(r"(yes|y|yep|yeah|sure|ja|oui|sí|si)( please|, .{1,30})?")
-_NO = re.compile(r"(no|n|nope|nah|nein|non)( thanks?| thank you|, .{1,30})?")
+_YES = re.compile(
+    r"(yes|y|yep|yeah|sure|ja|oui|sí|si),?( please| (do|drop|forget|scrap) (it|that|this)| start over| go ahead)?"
+)
+_NO = re.compile(r"(no|n|nope|nah|nein|non)( thanks?| thank you|, .{1,30})?")  # a draft is kept on the slightest word
 
 
 def order_in(reply: Reply) -> Order:
@@ -49,17 +51,21 @@ def type_in(text: str) -> str:
     return found[found.re.groups] if found else ""
 
 
-def chosen(reply: Reply, asked: Sequence[Question]) -> tuple[Question, str] | None:
-    """The question with options that a reply answers by a button, or by words that choose one, and the option."""
+def chosen(reply: Reply, asked: Sequence[Question], requester: str) -> tuple[Question, str] | None:
+    """The question with options that a reply answers by a button, or by words that choose one, and the option.
+
+    Words give up a draft only if they are meant for the agent: people say *yes* to each other, too.
+    """
     if reply.quoted:
         return None
-    text = reply.text.strip()
+    text, meant = reply.text.strip(), reply.addressed or reply.by == requester
     for question in asked:
-        if not question.options or reply.question not in ("", question.id):
+        sure = question.about in ("start over", "forget")
+        if not question.options or reply.question not in ("", question.id) or (sure and not (reply.question or meant)):
             continue
         if found := next((one for one in question.options if one.casefold() == text.casefold()), None):
             return question, found
-        if question.about in ("start over", "forget") and (_YES.fullmatch(_plain(text)) or _NO.fullmatch(_plain(text))):
+        if sure and (_YES.fullmatch(_plain(text)) or _NO.fullmatch(_plain(text))):
             return question, YES if _YES.fullmatch(_plain(text)) else NO
         if question.about == "conflict" and text.isdecimal() and 0 < int(text) <= len(question.options):
             return question, question.options[int(text) - 1]

@@ -4,6 +4,7 @@ What the interview cannot read of what was meant for the model is kept, and goes
 """
 
 import hashlib
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 
 from agent.asking import PATIENCE, Asker, Unanswered
-from agent.draft import TicketDraft
+from agent.draft import TicketDraft, clean
 from agent.interview import NAME as INTERVIEW
 from agent.interview import GuidedInterview
 from agent.listening import (
@@ -25,7 +26,9 @@ from agent.listening import (
     Unusable,
     again,
     characters_of,
+    custom_fields,
     heard_in,
+    newest,
     reads,
     request_for,
     sources_for,
@@ -33,7 +36,7 @@ from agent.listening import (
 from agent.ports import ModelCall
 from agent.protocol import Reply
 from agent.state import State
-from skills.update_draft import Changed, named, update_draft
+from skills.update_draft import Changed, Ground, named, update_draft
 
 QUESTIONS = 3
 """Questions asked at a time, where the listener can match several answers."""
@@ -47,12 +50,18 @@ UNREAD = 20
 CHARACTERS_A_TOKEN = 4
 """By which tokens are reckoned where a provider does not count them."""
 
-TAKEN_OVER = "The model did not read that ({why}), so I took it as a guided interview does; what I could not place is kept."
+TAKEN_OVER = "The model does not answer ({why}), so I read this as a guided interview."
 SPENT = "This conversation has used up what the model may take for it, so from here on I am a guided interview."
-LEFT_OUT = "I left out {number} change{s} of the model's, whose quote stands in no message."
-UNREADABLE = (
-    "I could not place it yet, and read it when the model answers again. A label places it now, such as `Problem: ...`."
-)
+LEFT_OUT = "I left out {number} change{s} that the model proposed: nobody's words carry {them}."
+UNREADABLE = "I keep what I could not place, and read it when the model answers; a label such as `Problem: ...` places it now."
+CUT = "I read the newest {read} messages here; the {left} before them are too many."
+SAYS = "The model says: {reply}"
+
+TOKENS_LIMIT = 2**31 - 1
+"""Tokens that one call is put down with at the most, whatever the provider counts."""
+
+_MARKUP = re.compile(r"[*~`|<>\[\]]|(?<!\w)_|_(?!\w)|:[\w+-]+:")
+_LINK = re.compile(r"\S*://\S*|\bwww\.\S+|\bmailto:\S+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -106,7 +115,11 @@ class Reading:
     unread: list[Reply] = field(default_factory=list)
     taken_over: str = ""
     """Why the interview read them in the model's place."""
+    missed: int = 0
+    """Messages that were too many to be kept unread."""
     spent: int = 0
+    spent_told: bool = False
+    """People know that nothing is left to spend."""
 
 
 class Reader:
@@ -117,12 +130,13 @@ class Reader:
 
     async def read(self, state: State, new: Sequence[Reply], event_id: str) -> Reading:
         """What the messages change in the draft; they are taken in together, the newest last."""
-        reading = Reading(state.draft, [*state.calls], spent=state.spent)
+        reading = Reading(state.draft, [*state.calls], spent=state.spent, spent_told=state.spent_told)
         if self._listener.guided:
             for reply in new:
                 await self._guided(self._listener.asker.ask, state, reply, event_id, reading)
             return reading
-        batch = _bounded([*state.unread, *new])
+        waiting = [*state.unread, *new]
+        batch = _fitting(waiting)
         try:
             heard = await self._heard(state, batch, event_id, reading)
         except Unanswered as error:
@@ -130,22 +144,29 @@ class Reader:
             await self._take_over(state, new, event_id, reading)
             return reading
         dropped = self._apply(reading, heard, state, batch, contested=True)
-        reading.intent, reading.answered = heard.intent, heard.reply[:REPLY_LIMIT]
+        reading.intent, reading.answered = heard.intent, _plain(heard.reply, [one.text for one in batch])
+        if left := state.missed + len(waiting) - len(batch):
+            reading.said.append(CUT.format(read=len(batch), left=left))
         reading.calls[-1] = reading.calls[-1].model_copy(update={"dropped": dropped})
         if dropped:
-            reading.said.append(LEFT_OUT.format(number=dropped, s="s" * (dropped > 1)))
+            reading.said.append(LEFT_OUT.format(number=dropped, s="s" * (dropped > 1), them="it" if dropped == 1 else "them"))
         return reading
 
     def _apply(self, reading: Reading, heard: Heard, state: State, new: Sequence[Reply], *, contested: bool) -> int:
         """Applies what was heard; gives how many changes were thrown away."""
         only = new[0].event_id if len(new) == 1 else ""
+        ground = Ground(
+            sources=sources_for(state.messages, new),
+            asked=[question.field for question in state.asking],
+            answers=[one.event_id for one in new if not one.quoted],
+            custom=custom_fields(state),
+            contested=contested,
+        )
         given = {
             **heard.model_dump(exclude={"operations"}),
             "operations": named(heard.operations, only),
             "draft": reading.draft,
-            "asked": {question.field for question in state.asking},
-            "sources": sources_for(state.messages, new),
-            "contested": contested,
+            "ground": ground,
         }
         changed: Changed = update_draft.invoke(given)
         reading.operated = reading.operated or any(one.op != "nothing" for one in heard.operations)
@@ -183,18 +204,22 @@ class Reader:
 
     async def _take_over(self, state: State, new: Sequence[Reply], event_id: str, reading: Reading) -> None:
         """The interview reads what it would be told without a model; what that changes nothing by is kept for the model."""
+        spent = reading.taken_over == SPENT
         unplaced = []
         for reply in new:
             before = reading.draft
             if reads(reply, state.requester, overhears=False) and not reply.quoted:
-                await self._guided(self._interview.ainvoke, state, reply, event_id, reading, say=False)
+                await self._guided(self._interview.ainvoke, state, reply, event_id, reading, say=spent)
             if reading.draft is before:
                 unplaced.append(reply)
-        reading.unread = _bounded([*state.unread, *unplaced])[-UNREAD:]
-        if (why := reading.taken_over) != SPENT:
-            reading.said.insert(0, TAKEN_OVER.format(why=why))
-        elif not any(SPENT in str(one.text) for one in state.messages):
-            reading.said.insert(0, SPENT)
+        if spent:  # no model will read what it could not place
+            reading.said = [*([] if reading.spent_told else [SPENT]), *reading.said]
+            reading.spent_told = True
+            return
+        waiting = [*state.unread, *unplaced]
+        reading.unread = _fitting(waiting)[-UNREAD:]
+        reading.missed = state.missed + len(waiting) - len(reading.unread)
+        reading.said.insert(0, TAKEN_OVER.format(why=reading.taken_over))
         if unplaced and unplaced[-1] is new[-1]:
             reading.said.append(UNREADABLE)
 
@@ -209,15 +234,16 @@ class Reader:
         reading.calls.append(_ended(call, answer, 0))
 
 
-def _bounded(replies: Sequence[Reply]) -> list[Reply]:
+def _fitting(replies: Sequence[Reply]) -> list[Reply]:
     """The newest that fit into one request, and never none."""
-    kept, room = list[Reply](), NEW_CHARACTERS
-    for reply in reversed(replies):
-        room -= len(reply.text)
-        if kept and room < 0:
-            break
-        kept.append(reply)
-    return kept[::-1]
+    return newest(replies, NEW_CHARACTERS, lambda one: len(one.text), at_least=1)
+
+
+def _plain(reply: str, texts: Sequence[str]) -> str:
+    """What a model says, as words and nothing else: no markup or emoji that looks like ours, no link that nobody sent."""
+    said = clean(reply)[0].strip()[:REPLY_LIMIT]
+    said = _LINK.sub(lambda found: found[0] if any(found[0] in text for text in texts) else "(a link)", said)
+    return _MARKUP.sub("", said).strip()
 
 
 def _begun(request: Sequence[BaseMessage], event_id: str, ordinal: int, model: str) -> ModelCall:
@@ -228,10 +254,15 @@ def _begun(request: Sequence[BaseMessage], event_id: str, ordinal: int, model: s
 
 def _ended(call: ModelCall, answer: AIMessage, milliseconds: int) -> ModelCall:
     used = answer.usage_metadata
-    sent = (used and used["input_tokens"]) or call.characters // CHARACTERS_A_TOKEN
-    came = (used and used["output_tokens"]) or characters_of(answer) // CHARACTERS_A_TOKEN
+    sent = _counted(used and used["input_tokens"], call.characters)
+    came = _counted(used and used["output_tokens"], characters_of(answer))
     counted = {"input_tokens": sent, "output_tokens": came, "milliseconds": milliseconds}
     return call.model_copy(update={"answer": _kept(answer).model_dump(exclude_defaults=True), **counted})
+
+
+def _counted(tokens: int | None, characters: int) -> int:
+    """The tokens that a provider counted, if that can be; else by their characters."""
+    return min(tokens, TOKENS_LIMIT) if tokens and tokens > 0 else characters // CHARACTERS_A_TOKEN
 
 
 def _kept(answer: AIMessage) -> AIMessage:

@@ -6,7 +6,8 @@ from typing import Any
 
 from agent.conversation import Conversation, Step
 from agent.draft import CUSTOM, FIELDS, TicketDraft
-from agent.ports import Card
+from agent.interview import NAME as INTERVIEW
+from agent.ports import Card, Turn
 from agent.protocol import Decision, FilingOutcome, Reply
 from agent.reading import Listener
 from agent.rerun import Run
@@ -81,12 +82,19 @@ async def reread(
         turn = await today.take(pressed)
         if recorded.open_card and today.open_card:
             instead[recorded.open_card.draft_hash] = today.open_card
-        for call in turn.graph.calls if turn.graph else []:
-            if call.error:
-                yield Reread(number, unread=call.error)
+        if why := _unread(turn, listener):
+            yield Reread(number, unread=why)
         yield None
     for found in _otherwise(recorded.draft, today.draft, told):
         yield Reread(len(conversation.steps), *found)
+
+
+def _unread(turn: Turn, listener: Listener) -> str:
+    """Why the interview read the event's message in the model's place; empty if the model did, or there was none to read."""
+    calls = turn.graph.calls if turn.graph else []
+    if listener.guided or not calls or (calls[-1].model != INTERVIEW and not calls[-1].error):
+        return ""
+    return next((call.error for call in reversed(calls) if call.error), "its answer could not be used, twice")
 
 
 def _otherwise(
@@ -135,7 +143,7 @@ async def drafted(conversation: Conversation, renderers: Mapping[str, Renderer],
             continue
         replies.append(answer.model_copy(update={"event_id": step.event.event_id}, deep=True))
         turn = await running.take(pressed)
-        unanswered += bool(turn.graph and any(call.error for call in turn.graph.calls))
+        unanswered += bool(listener and _unread(turn, listener))
     return Drafted(running.draft, replies, unanswered)
 
 

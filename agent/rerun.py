@@ -1,5 +1,6 @@
 """A conversation held again in today's graph, in memory: no database, no network, and no model unless one is asked."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -32,7 +33,10 @@ class Run:
 
     def __init__(self, head: Head, renderers: Mapping[str, Renderer], listener: Listener | None = None) -> None:
         self._recorded, self._found = _Recorded(), Found()
-        self._listener = listener or Listener(self._recorded, head.questions, guided=not head.overhears)
+        recorded = Listener(
+            self._recorded, head.questions, guided=not head.overhears, budget=sys.maxsize
+        )  # it says itself when
+        self._listener = listener or recorded
         graph = build(self._listener, renderers, head.destination, TurnSaver(), looks=True)
         self._turns = Turns(graph, overhears=self._listener.overhears, find=self._find)
         self._session = _Session()

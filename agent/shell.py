@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from agent import shows
+from agent import asking, shows
 from agent.catalogue import Catalogue
 from agent.ladder import Ladder
 from agent.ports import Facts, LostRace, NotYet, Snapshot, Store, Turn, Unheard, Unreachable, Verdict
@@ -32,9 +32,6 @@ FACTS_PAUSE = 60.0
 
 BUDGET = 60.0
 """Seconds that a turn may take, a model's thinking included."""
-
-CROWDED = 1.0
-"""Seconds for which a message waits while as many are read as may be."""
 
 SAME = "“{title}” was asked for in {thread}, and is said there to be this ticket."
 
@@ -141,7 +138,7 @@ class Shell:
         if not self._turns.reads(snapshot, answer):
             return snapshot, Verdict(), None
         if self._crowded():
-            raise NotYet(CROWDED)
+            raise NotYet(asking.PAUSE)
         heard = await self._facts.hear(snapshot, answer.model_copy())
         if heard == answer:
             return snapshot, Verdict(), None

@@ -102,10 +102,14 @@ class State(BaseModel):
     """What people said while the ticket was being filed: the start of the next one."""
     unread: list[Reply] = Field(default_factory=list)
     """What people said while the model did not answer, and the guided interview could not read."""
+    missed: int = 0
+    """How many such messages were too many to keep."""
     pointed: str = ""
     """The card whose button people were pointed to, who said that they approve without speaking to the agent."""
     spent: int = 0
     """Tokens that the model has taken for this conversation."""
+    spent_told: bool = False
+    """People were told that nothing is left to spend."""
     calls: list[ModelCall] = Field(default_factory=list)
     """The model calls of this event."""
 

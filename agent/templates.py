@@ -18,7 +18,8 @@ _CUES = {
         re.IGNORECASE,
     ),
     "story": re.compile(
-        r"\b(stor(y|ies)|features?|as an? |i want|we want|would like|wish|it would be (nice|great|good)|could we|can we have|"
+        r"\b(stor(y|ies)|features?|as an? |i want|we want|we need|i need|needs? to|please add|would like|wish|"
+        r"it would be (nice|great|good)|could we|can we have|"
         r"let (me|us|users|people)|allow|support for|feature request|wunsch|fonctionnalité)\b",
         re.IGNORECASE,
     ),
@@ -30,7 +31,7 @@ _CUES = {
 }
 
 
-def cued_at(quote: str, issue_type: str) -> int | None:
-    """Where somebody who says this speaks of a ticket of this type; None if they do not."""
+def cued_at(quote: str, issue_type: str) -> tuple[int, int] | None:
+    """From where to where somebody who says this speaks of a ticket of this type; None if they do not."""
     found = _CUES[issue_type].search(quote) if issue_type in _CUES else None
-    return found.start() if found else None
+    return found.span() if found else None

@@ -36,11 +36,15 @@ def _options(session_id: str, question: Mapping[str, Any]) -> list[Block]:
     if by:
         room = OPTION_CHARACTERS // len(options)
         lines = [line(words(f"{n}. ", bold=True), words(cut(option, room))) for n, option in enumerate(options, 1)]
-        people = [f"{n}: {f'<@{one}>' if is_id(one) else escape(one)}" for n, one in enumerate(by[:OPTIONS], 1)]
+        people = [f"{n}: {', '.join(map(_person, one.split(', ')))}" for n, one in enumerate(by[:OPTIONS], 1)]
         shown = [rich(*lines), context(f"*Said by* {' · '.join(people)}")]
     labels = [f"{n}. {option}" for n, option in enumerate(options, 1)] if by else options
     elements = [button(label, f"{ANSWER}:{n}", session_id) for n, label in enumerate(labels)]
     return [*shown, {"type": "actions", "block_id": question["id"], "elements": elements}]
+
+
+def _person(who: str) -> str:
+    return f"<@{who}>" if is_id(who) else escape(who)
 
 
 def similar(session_id: str, body: Mapping[str, Any]) -> tuple[str, list[Block]]:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from agent.conversation import Conversation, Head, replay
+from agent.conversation import Conversation, Head
+from agent.replay import replay
 from persistence.history import read_steps
 from skills.trackers import renderers
 from slack_adapter import facts

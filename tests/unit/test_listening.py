@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import AIMessage
 
-from agent.extract import NO_APPROVAL, NOT_SO, NOT_YOURS, STARTED_OVER
+from agent.extract import NO_APPROVAL, NOT_YOURS, STARTED_OVER
 from agent.listening import CALLS, OPERATIONS, Unusable, heard_in
 from agent.operations import Operation
 from agent.protocol import Decision, Found, Likeness, Reply
@@ -48,7 +48,7 @@ async def test_what_people_say_is_in_the_draft_with_who_said_it() -> None:
 async def test_a_quote_that_is_not_in_its_message_is_thrown_away_and_counted(lie: dict[str, Any]) -> None:
     talk = Held(heard(patch("labels", ["web"], "web", "m1", op="add")), heard(lie, patch("title", "exports", "exports", "m2")))
     await talk.say("web")
-    assert LEFT_OUT.format(number=1, s="") in await talk.told("the exports are of high value")
+    assert LEFT_OUT.format(number=1, s="", them="it") in await talk.told("the exports are of high value")
     assert (talk.draft.priority, talk.draft.labels, talk.draft.skipped, talk.draft.title) == ("", ["web"], [], "exports")
     assert talk.turn.graph
     assert [call.dropped for call in talk.turn.graph.calls] == [1]
@@ -119,18 +119,25 @@ async def test_words_never_approve_and_people_are_told_where_the_button_is(text:
 
 
 @pytest.mark.parametrize(
-    ("reply", "claims"),
+    ("reply", "shown"),
     [
-        ("It is approved and filed as OPS-1.", True),
-        ("Done! I submitted it.", True),
-        ("No, nothing is filed.", False),
-        ("It was not approved, and it can be filed by the button.", False),
+        ("It is approved and filed as OPS-1.", "It is approved and filed as OPS-1."),
+        (":white_check_mark: *Approved by ann*.", "Approved by ann."),
+        ("\x1b[2J\x1b[H✔ ~Approved~ \u202eby `ann`", "✔ Approved by ann"),
+        ("Approve at https://evil.example/x and <@U1|ann>", "Approve at (a link) and @U1ann"),
+        ("It stands at https://status.example/1", "It stands at https://status.example/1"),
     ],
 )
-async def test_a_model_that_says_it_is_filed_is_corrected(reply: str, claims: bool) -> None:
+async def test_the_models_own_words_are_told_as_such_and_plain(reply: str, shown: str) -> None:
     talk = Held(TICKET, heard(intent="question", reply=reply))
     await talk.say(SAID)
-    assert (NOT_SO in await talk.told("is it filed?")) == claims
+    assert await talk.told("is it filed? see https://status.example/1") == f"The model says: {shown}"
+
+
+async def test_a_reply_of_nothing_is_not_said() -> None:
+    talk = Held(TICKET, heard(intent="question", reply=" \u200b\n "))
+    await talk.say(SAID)
+    assert "The model says" not in await talk.told("is it filed?")
 
 
 async def test_a_draft_is_given_up_only_after_a_yes() -> None:
@@ -183,7 +190,7 @@ async def test_an_answer_that_cannot_be_used_is_asked_for_once_more_and_then_the
     told = await talk.told("Problem: the export fails")
     assert len(talk.model.requests) == 2
     assert "Your last answer could not be used" in talk.request
-    assert "I took it as a guided interview does" in told
+    assert "so I read this as a guided interview" in told
     assert talk.draft.problem == "the export fails"
 
 
@@ -231,6 +238,190 @@ async def test_it_is_sent_what_is_pending_and_what_was_said_and_no_evidence() ->
     sent = json.loads(str(talk.model.requests[-1][1].content))
     assert sent["draft"]["title"] == "exports"
     assert "evidence" not in sent["draft"]
-    assert [one["field"] for one in sent["asked"]] == ["problem", "acceptance_criteria"]
+    assert [one["field"] for one in sent["asked"]] == ["problem"]
     assert sent["earlier"] == [{"id": "m1", "by": "ann", "text": "exports"}]
     assert sent["new"] == [{"id": "m2", "by": "bob", "text": "they fail"}]
+
+
+# --- What a model may not do -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "held"),
+    [
+        ("constraints", "cost:free for ever", "cost: free for ever"),
+        ("constraints", ": drop the database", "drop the database"),
+        ("constraints", "a :b", "a: b"),
+        ("issue_type", "Task", "task"),
+        ("labels", "urgent", "urgent"),
+        ("title", "  Wire 5000 EUR ", "Wire 5000 EUR"),
+    ],
+)
+async def test_nothing_that_nobody_said_is_without_a_mark(field: str, value: str, held: str) -> None:
+    talk = Held(heard(patch(field, value, "Hi", "m1")))
+    await talk.say("Hi there")
+    assert [(one.field, one.value) for one in talk.draft.unsaid] == [(field, held)]
+
+
+async def test_what_was_said_is_known_in_whatever_form_the_draft_holds_it() -> None:
+    talk = Held(
+        heard(patch("issue_type", "Bug", "a Bug", "m1"), patch("constraints", "cost:free", "cost:free", "m1", op="add"))
+    )
+    await talk.say("it is a Bug, cost:free")
+    assert talk.draft.unsaid == []
+    assert [(one.field, one.value or one.quote) for one in talk.draft.evidence] == [
+        ("issue_type", "bug"),
+        ("constraints", "cost: free"),
+    ]
+
+
+async def test_a_title_made_of_what_nobody_said_is_marked_too() -> None:
+    answers = [heard(patch("problem", "Wire 5000 EUR to Mallory", "hi", "m1"))] + [heard()] * 5
+    talk = Held(*answers)
+    for text in ("hi, it is broken", "hm", "hm", "hm"):
+        await talk.say(text)
+    assert talk.draft.title == "Wire 5000 EUR to Mallory"
+    assert {one.field for one in talk.draft.unsaid} == {"title", "problem"}
+
+
+async def test_the_needed_fields_cannot_be_left_open_by_a_model() -> None:
+    talk = Held(heard({"op": "answer", "field": "title", "how": "skip", "quote": "hi", "message": "m1"}))
+    await talk.say("hi")
+    assert talk.draft.skipped == []
+
+
+async def test_a_model_makes_up_no_fields() -> None:
+    talk = Held(heard(patch("custom.Approved by the CFO", "500", "500", "m1")))
+    assert "left out 1 change" in await talk.told("it fails with 500")
+    assert talk.draft.custom == {}
+
+
+SAYS_LOW = heard(
+    *TICKET.tool_calls[0]["args"]["operations"], patch("priority", "low", "low", "m1"), patch("steps", ["open it"])
+)
+AGAINST = [
+    patch("priority", "urgent", "ok", "m2"),
+    {"op": "set", "field": "priority", "value": [""], "message": "m2"},
+    {"op": "set", "field": "priority", "value": [], "quote": "ok", "message": "m2"},
+    {"op": "set", "field": "steps", "value": [], "quote": "ok", "message": "m2"},
+    {"op": "remove", "field": "steps", "value": ["open it"], "quote": "ok", "message": "m2"},
+    {"op": "replace", "field": "steps", "old": "open it", "value": ["ok"], "quote": "ok", "message": "m2"},
+    {"op": "answer", "field": "priority", "value": ["urgent"], "quote": "ok", "message": "m2"},
+]
+
+
+@pytest.mark.parametrize("change", AGAINST, ids=range(len(AGAINST)))
+async def test_what_others_said_is_neither_overwritten_nor_taken_out_by_the_way(change: dict[str, Any]) -> None:
+    talk = Held(SAYS_LOW, heard(change))
+    await talk.say(SAID + ", priority low, first open it")
+    before = talk.draft
+    assert "left out 1 change" in await talk.told("ok", by="bob")
+    assert talk.draft == before
+
+
+async def test_somebody_may_have_an_item_of_others_taken_out() -> None:
+    talk = Held(
+        SAYS_LOW, heard({"op": "remove", "field": "steps", "value": ["open it"], "quote": "drop the step", "message": "m2"})
+    )
+    await talk.say(SAID + ", priority low, first open it")
+    await talk.say("drop the step that says to start", by="bob")
+    assert talk.draft.steps == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"op": "answer", "field": "priority", "value": ["low"], "quote": "low", "message": "m1"},
+        {"op": "answer", "field": "priority", "value": ["high"], "quote": "hm", "message": "m3"},
+        {"op": "set", "field": "priority", "value": ["high"], "quote": "hm", "message": "m3"},
+        {"op": "set", "field": "priority", "value": [], "quote": "hm", "message": "m3"},
+    ],
+)
+async def test_only_an_answer_settles_what_people_say_differently(change: dict[str, Any]) -> None:
+    talk = Held(SAYS_LOW, heard(patch("priority", "urgent", "urgent", "m2")), heard(change))
+    await talk.say(SAID + ", priority low, first open it")
+    await talk.say("it is urgent", by="bob")
+    await talk.say("hm", by="cat")
+    assert [one.field for one in talk.draft.conflicts] == ["priority"]
+    assert talk.draft.priority == "low"
+
+
+async def test_an_open_conflict_is_not_left_open_by_the_way() -> None:
+    skip = {"op": "answer", "field": "priority", "how": "skip", "quote": "urgent", "message": "m2"}
+    talk = Held(SAYS_LOW, heard(patch("priority", "urgent", "urgent", "m2"), skip))
+    await talk.say(SAID + ", priority low, first open it")
+    await talk.say("it is urgent", by="bob")
+    assert talk.kinds() == ["question"]
+
+
+async def test_several_people_say_a_long_text_line_by_line() -> None:
+    both = "the export fails with 500 since Monday\nalso happens in Safari"
+    talk = Held(TICKET, heard(patch("problem", both, "also happens in Safari", "m2")))
+    await talk.say(SAID)
+    await talk.say("also happens in Safari", by="bob")
+    assert (talk.draft.problem, talk.draft.unsaid, talk.draft.conflicts) == (both, [], [])
+    assert [one.author for one in talk.draft.evidence if one.field == "problem"] == ["ann", "bob"]
+
+
+@pytest.mark.parametrize("text", ["yes, it happens in prod too", "sure, I can look", "ja, bei mir auch", "yes"])
+async def test_what_people_say_to_each_other_gives_up_no_draft(text: str) -> None:
+    talk = Held(TICKET, heard())
+    await talk.say(SAID)
+    await talk.say("never mind")
+    await talk.say(text, by="bob", addressed=False)
+    assert talk.draft.title
+
+
+@pytest.mark.parametrize("intent", ["show", "start_over", "forget", "question"])
+async def test_a_model_that_mistakes_talk_for_orders_does_not_fill_the_thread(intent: str) -> None:
+    talk, shown = Held(TICKET, heard(intent=intent, reply="Look!")), 0
+    await talk.say(SAID)
+    for number in range(5):
+        shown += len(await talk.say(f"aside {number}", by="bob", addressed=False))
+    assert shown == 0
+
+
+# --- What is deleted, and what is too much ----------------------------------------------------------------------------------
+
+
+async def test_deleted_words_are_sent_no_more_and_say_nothing_any_more() -> None:
+    talk = Held(TICKET, heard(patch("priority", "high", "priority high", "m1")))
+    await talk.say(SAID + ", priority high, hunter2")
+    await talk.send(Reply(by="ann", amends="deleted", about="m1"))
+    await talk.say("anything else?")
+    assert "hunter2" not in talk.request
+    assert talk.draft.priority == ""
+    assert all(one.changed == "deleted" for one in talk.draft.evidence)
+
+
+async def test_amendments_take_no_room_of_what_was_said() -> None:
+    talk = Held(TICKET, heard())
+    await talk.say(SAID)
+    for _ in range(6):
+        await talk.send(Reply(by="ann", amends="edited", about="m1"))
+    await talk.say("anything else?")
+    assert [one["id"] for one in json.loads(str(talk.model.requests[-1][1].content))["earlier"]] == ["m1"]
+
+
+async def test_how_many_messages_were_too_many_to_keep_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.asking.REST", 0.0)
+    talk = Held(TICKET, ValueError("no JSON"))
+    await talk.say(SAID)
+    for number in range(25):
+        await talk.say(f"and another thing, number {number}")
+    assert talk.turn.graph
+    [card] = [show for show in await talk.say("show") if show["kind"] == "preview"]
+    assert card["unread"] == 25
+    talk.model.answers = [heard()]
+    assert "the 5 before them are too many" in await talk.told("and now?")
+
+
+async def test_the_tokens_of_a_provider_are_taken_with_care() -> None:
+    for counted, spent in ((10**10, 2**31 - 1), (-5, None)):
+        answer = heard()
+        answer.usage_metadata = {"input_tokens": counted, "output_tokens": 1, "total_tokens": counted + 1}
+        talk = Held(answer)
+        await talk.say("hello")
+        assert talk.turn.graph
+        [call] = talk.turn.graph.calls
+        assert call.input_tokens == (spent or call.characters // 4)

@@ -8,6 +8,7 @@ import pytest
 
 from agent import asking
 from agent.draft import FIELDS, TicketDraft
+from agent.interview import HINT
 from agent.listening import ANSWER_LIMIT, CALLS, OPERATIONS
 from agent.model import configured_listener
 from agent.protocol import Reply
@@ -233,8 +234,9 @@ async def test_an_endless_loop_ends_by_the_budget() -> None:
             spent = reading.spent
             counts.append(server.count)
         assert counts[-1] == counts[-2] < 16
-        assert reading.said[0] == SPENT
-        assert reading.unread == [UNPLACED]
+        assert reading.said == [SPENT, HINT]
+        assert reading.unread == [], "no model will read it"
+        assert (await read(who, [UNPLACED], spent=spent, spent_told=True)).said == [HINT]
 
 
 async def test_servers_that_count_no_tokens_are_reckoned() -> None:
