@@ -27,7 +27,7 @@ from agent.trackers import Renderer
 PEOPLE = ("by", "to", "approved_by", "author", "assignee", "requester", "who_decides")
 """Keys under which somebody is named."""
 
-EVENTS = ("event_id", "about", "message")
+EVENTS = ("event_id", "about", "message", "from")
 """Keys under which an event is named."""
 
 RAW = ("kind", "type", "op", "status", "act", "tracker", "row")
@@ -223,7 +223,7 @@ class _Redactor:
 
     def head(self, head: Head) -> Head:
         """The first line."""
-        return Head.model_validate(self.value(head.model_dump(mode="json")) | {"about": self.text(head.about)})
+        return Head.model_validate(self.value(head.model_dump(mode="json", by_alias=True)) | {"about": self.text(head.about)})
 
     def step(self, step: Step, turn: Turn, session_id: str) -> Step:
         """An event, with the answers that its model and its trackers gave."""
@@ -258,8 +258,11 @@ class _Redactor:
     def _string(self, value: str, key: str) -> str:
         if key in RAW:
             return value
+        event_id, colon, part = value.rpartition(":")
         if key in EVENTS and value in self.events:
             return self.events[value]
+        if key in EVENTS and event_id in self.events and part == "setting":  # what a place starts with, as if it were said
+            return self.events[event_id] + colon + part
         return self.words.person_of(value) if key in PEOPLE else self.text(value)
 
     def _call(self, call: ModelCall, made: ModelCall | None) -> ModelCall:

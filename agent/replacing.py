@@ -9,6 +9,7 @@ from functools import cached_property
 
 from agent.draft import FIELDS, clean
 from agent.identifying import Kind, Sign, signs
+from agent.quotes import find
 from agent.sealing import Destination
 
 COUNTED: dict[Kind, tuple[str, str]] = {
@@ -44,6 +45,7 @@ PLAIN = frozenset([*_COMMON.split(), *(word for field in FIELDS for word in (fie
 _START, _END = r"(?:(?<![^\W_])|(?-i:(?<=[a-z])(?=[A-Z])))", r"(?:(?![^\W_])|(?-i:(?<=[a-z])(?=[A-Z])))"
 _DEFAULT = Destination().project
 _ACCOUNT = re.compile(r"(?=.*[0-9])[0-9a-zA-Z]{24}|[0-9a-zA-Z]+(?::[0-9a-zA-Z-]{8,})+")
+_CUT = re.compile(r"-cut-\d+$")
 _SHORT = 10
 """Characters of a secret under which it may be a word, and stands for itself only where it stands alone."""
 
@@ -95,7 +97,7 @@ class Words:
 
     def counts(self) -> dict[Kind, int]:
         """How many things of each kind are replaced."""
-        puts = {(word.kind, re.sub(r"^(secret-\d+)-\d+$", r"\1", word.put)) for word in self._words.values()}
+        puts = {(word.kind, re.sub(r"^(secret-\d+)-\d+$", r"\1", _CUT.sub("", word.put))) for word in self._words.values()}
         puts -= {("channel", put) for put in self._session}
         puts |= {("person", put) for put in self._people.values()}
         counted = Counter(kind for kind, _ in puts)
@@ -193,14 +195,20 @@ class Words:
                 self._learn(sign.kind, spelling[sign.start : sign.end])
 
     def cut(self, fragments: Iterable[str], sources: Iterable[str]) -> None:
-        """Learns the halves of things that a quote, a value or a title has cut out of a message."""
+        """Learns the halves of things that a quote, a value or a title has cut out of a message.
+
+        A half that is a whole word of its thing stands for it. Any other is in no message, and must not be in one afterwards.
+        """
         texts = [normal(text) for text in dict.fromkeys(sources)]
         whole = [(known, word) for word in self._words.values() if len(known := normal(word.original)) > 4]
         hidden = [self._replaced(text) for text in texts]
         for fragment in dict.fromkeys(map(normal, fragments)):
             for known, word in whole:
                 for piece in _pieces(fragment, known, texts, hidden):
-                    self._add(Word(word.kind, piece, word.put, whole=True))
+                    self._add(Word(word.kind, piece, word.put if find(known, piece) else self._cut(word.put), whole=True))
+
+    def _cut(self, put: str) -> str:
+        return f"{put}-cut-{self._number(put)}"
 
     def _learn(self, kind: Kind, found: str) -> None:
         key = normal(found)
