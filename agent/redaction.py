@@ -320,6 +320,10 @@ def _seen(turn: Turn) -> dict[str, Any]:
     """What a turn came to, as far as people, the tracker and the next turns see it."""
     graph = turn.graph
     pending, draft = (graph.pending and graph.pending.request, graph.state.get("draft")) if graph else (None, None)
+    if draft and draft.get("evidence"):  # it names the value only where its quote is spelled otherwise
+        draft = draft | {
+            "evidence": [{"value": ""} | one | {"value": one.get("value") or one["quote"]} for one in draft["evidence"]]
+        }
     decided = graph.decision.model_dump(include={"status", "draft_hash", "approved_by"}) if graph and graph.decision else None
     return {"shows": turn.shows, "request": pending, "draft": draft, "decision": decided, "closed": graph and graph.closed}
 

@@ -200,7 +200,8 @@ class Words:
         A half that is a whole word of its thing stands for it. Any other is in no message, and must not be in one afterwards.
         """
         texts = [normal(text) for text in dict.fromkeys(sources)]
-        whole = [(known, word) for word in self._words.values() if len(known := normal(word.original)) > 4]
+        least = sorted(self._words.values(), key=lambda word: len(word.original))
+        whole = [(known, word) for word in least if len(known := normal(word.original)) > 4]
         hidden = [self._replaced(text) for text in texts]
         for fragment in dict.fromkeys(map(normal, fragments)):
             for known, word in whole:
@@ -232,12 +233,29 @@ class Words:
                 for number, line in enumerate(lines, 1):  # a draft may hold them one by one
                     alone = len(line) < _SHORT
                     self._add(Word("secret", line.strip(), f"{put}-{number}" if len(lines) > 1 else put, whole=alone))
-            case "link":
-                self._add(Word("link", found, f"https://example.invalid/{self._number('link')}"))
-            case "address":
-                self._add(Word("address", found, f"address-{self._number('address')}@example.invalid"))
+            case "link" | "address":
+                self._learn_around(kind, found)
+            case "host":
+                self._add(Word("host", found, f"host-{self._number('host')}.invalid"))
             case _:
                 self._add(Word(kind, found, f"{kind}-{self._number(kind)}"))
+
+    def _learn_around(self, kind: Kind, found: str) -> None:
+        """A link or an address: what stands for it names all that it names, for a quote may be one of those alone."""
+        for sign in signs(found):
+            if sign.kind != kind and found[sign.start : sign.end] != found:
+                self._learn(sign.kind, found[sign.start : sign.end])
+        inside = [(at.start(), word) for word in self if (at := re.search(word.pattern, found, re.IGNORECASE))]
+        named = {
+            word.put: word.kind for _, word in sorted(inside, key=lambda one: one[0]) if word.kind not in ("link", "address")
+        }
+        host = next((put for put, inner in named.items() if inner in ("host", "ip")), "example.invalid")
+        others = [put for put in named if put != host]
+        if kind == "link":
+            put = "/".join([f"https://{host}", self._number("link"), *others])
+        else:
+            put = ".".join([f"address-{self._number('address')}", *others]) + f"@{host}"
+        self._add(Word(kind, found, put))
 
     def _add(self, word: Word) -> str:
         key = f"={word.original}" if word.exact else normal(word.original)

@@ -209,7 +209,58 @@ async def test_a_quote_that_cuts_a_secret_in_half_leaves_no_half(cut: str) -> No
     after, left = await redact(conversation)
     for half in ("AKIAIOSF", "FODNN7EX", "DNN7EXAMPLE"):
         assert half.casefold() not in left.casefold()
-    assert "secret-1" in after.steps[0].shows[-1]["sealed"]["title"]
+    assert after.steps[0].calls[0].dropped == 1, "it is no quote of whole words, before and after"
+    assert after.steps[0].shows[-1]["questions"][0]["field"] == "title"
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("mail to priya.raman@acme.example bounces", "priya.raman"),
+        ("mail to priya.raman@acme.example bounces", "PRIYA"),
+        ("mail to priya.raman@acme.example bounces", "acme.example"),
+        ("mail to priya.raman@acme.example bounces", "Acme"),
+        ("mail to zelda@acme.example bounces", "Zelda"),
+        ("see https://jira.acme.example/browse/OPS-17, it bounces", "OPS-17"),
+        ("see https://jira.acme.example/browse/OPS-17, it bounces", "jira.acme.example"),
+        ("see http://10.0.0.9/wiki, it bounces", "10.0.0.9"),
+        ("see http://zelda:hunter77@10.0.0.9/wiki, it bounces", "hunter77"),
+        ("call Zelda, it bounces", "zelda"),
+    ],
+)
+async def test_a_quote_that_is_a_whole_word_of_a_link_or_an_address_still_says_it(text: str, word: str) -> None:
+    conversation = await talk(
+        said(text, by="zelda")
+        | called(
+            {"op": "set", "field": "title", "value": [word], "quote": word, "message": "event-1"},
+            {"op": "set", "field": "problem", "value": ["bounces"], "message": "event-1"},
+            {"op": "answer", "field": "acceptance_criteria", "how": "skip", "quote": "bounces", "message": "event-1"},
+        ),
+        overhears=True,
+        questions=3,
+    )
+    after, left = await redact(conversation)
+    assert word.casefold() not in left.casefold()
+    assert after.steps[0].calls[0].dropped == 0
+    assert after.steps[0].shows[-1]["unsaid"] == []
+
+
+async def test_a_port_behind_a_host_is_no_part_of_a_number() -> None:
+    told = "the server is db.acme.internal:5432 and 10.0.0.7:80"
+    conversation = await talk(
+        said(told)
+        | called(
+            {"op": "set", "field": "title", "value": ["db.acme.internal"], "message": "event-1"},
+            {"op": "set", "field": "problem", "value": [told], "quote": told, "message": "event-1"},
+            {"op": "set", "field": "environment", "value": ["10.0.0.7"], "message": "event-1"},
+            {"op": "answer", "field": "acceptance_criteria", "how": "skip", "quote": "the server", "message": "event-1"},
+        ),
+        overhears=True,
+        questions=3,
+    )
+    after, left = await redact(conversation)
+    assert "acme" not in left
+    assert [one["field"] for one in after.steps[0].shows[-1]["unsaid"]] == ["environment"]
 
 
 async def test_a_secret_with_something_invisible_in_it() -> None:
