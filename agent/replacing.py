@@ -245,10 +245,11 @@ class Words:
         for sign in signs(found):
             if sign.kind != kind and found[sign.start : sign.end] != found:
                 self._learn(sign.kind, found[sign.start : sign.end])
-        inside = [(at.start(), word) for word in self if (at := re.search(word.pattern, found, re.IGNORECASE))]
-        named = {
-            word.put: word.kind for _, word in sorted(inside, key=lambda one: one[0]) if word.kind not in ("link", "address")
-        }
+        folded, inside = found.casefold(), []
+        for word in self:
+            if word.kind not in ("link", "address") and normal(word.original).split(" ")[0] in folded:
+                inside += [(at.start(), word) for at in re.finditer(word.pattern, found, re.IGNORECASE)][:1]
+        named = {word.put: word.kind for _, word in sorted(inside, key=lambda one: one[0])}
         host = next((put for put, inner in named.items() if inner in ("host", "ip")), "example.invalid")
         others = [put for put in named if put != host]
         if kind == "link":
