@@ -341,7 +341,7 @@ class _Alike:
         for event_id, put in redactor.events.items():
             self._originals.setdefault(put, []).append(re.escape(event_id))
         puts = "|".join(re.escape(put) for put in sorted(self._originals, key=len, reverse=True))
-        self._puts = re.compile(rf"(?<![^\W_])({puts})(?![^\W_])" if puts else "(?!)")
+        self._puts = re.compile(rf"({puts})(?!\d)" if puts else "(?!)")
 
     def __call__(self, before: Any, now: Any, key: str = "") -> bool:
         match before, now:
@@ -383,6 +383,11 @@ def _left(words: Words, after: Conversation) -> str:
         for sign in signs(text):
             found = text[sign.start : sign.end]
             known = ours.search(found) or any(found.casefold() in put for put in puts)
-            if not known and words.says_something(found):
+            if not known and words.says_something(found) and found in _signed(ours.sub("\N{WHITE SQUARE}", text)):
                 return sign.kind
     return ""
+
+
+def _signed(text: str) -> set[str]:
+    """All that a text tells by its form; asked without our words, lest one of them make a secret of what follows it."""
+    return {text[sign.start : sign.end] for sign in signs(text)}

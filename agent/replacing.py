@@ -67,6 +67,11 @@ class Word:
     between: str = r"\s+"
 
     @cached_property
+    def begins(self) -> str:
+        """What a text has in any case that it is in."""
+        return self.original.split()[0].casefold() if self.original.split() else ""
+
+    @cached_property
     def pattern(self) -> str:
         """The expression that finds it."""
         known = self.between.join(map(re.escape, self.original.split()))
@@ -189,8 +194,10 @@ class Words:
         """Learns all that a text tells by its form."""
         for spelling in dict.fromkeys((clean(text)[0], text)):
             found = sorted(signs(spelling), key=lambda sign: (sign.start, -sign.end))
+            within = _within([sign for sign in found if sign.kind == "secret"])
             for sign in signs(spelling):
-                self._learn(sign.kind, spelling[sign.start : sign.end])
+                if sign not in within:
+                    self._learn(sign.kind, spelling[sign.start : sign.end])
             for sign in _joined(found):
                 self._learn(sign.kind, spelling[sign.start : sign.end])
 
@@ -200,9 +207,10 @@ class Words:
         A half that is a whole word of its thing stands for it. Any other is in no message, and must not be in one afterwards.
         """
         texts = [normal(text) for text in dict.fromkeys(sources)]
-        least = sorted(self._words.values(), key=lambda word: len(word.original))
-        whole = [(known, word) for word in least if len(known := normal(word.original)) > 4]
+        whole = [(known, word) for word in self if len(known := normal(word.original)) > 4]
         hidden = [self._replaced(text) for text in texts]
+        stands = {put for put in {word.put for _, word in whole} if any(put in text for text in hidden)}
+        whole.sort(key=lambda one: (one[1].put not in stands, len(one[0])))  # what is cut out is of what is there
         for fragment in dict.fromkeys(map(normal, fragments)):
             for known, word in whole:
                 for piece in _pieces(fragment, known, texts, hidden):
@@ -247,7 +255,7 @@ class Words:
                 self._learn(sign.kind, found[sign.start : sign.end])
         folded, inside = found.casefold(), []
         for word in self:
-            if word.kind not in ("link", "address") and normal(word.original).split(" ")[0] in folded:
+            if word.kind not in ("link", "address") and word.begins in folded:
                 inside += [(at.start(), word) for at in re.finditer(word.pattern, found, re.IGNORECASE)][:1]
         named = {word.put: word.kind for _, word in sorted(inside, key=lambda one: one[0])}
         host = next((put for put, inner in named.items() if inner in ("host", "ip")), "example.invalid")
@@ -275,6 +283,16 @@ class Words:
         if self._found is None:
             self._found = re.compile("|".join(f"({word.pattern})" for word in known), re.IGNORECASE)
         return self._found.sub(lambda found: known[(found.lastindex or 1) - 1].put, text)
+
+
+def _within(found: list[Sign]) -> set[Sign]:
+    """Those that another one holds, which is all that stands for them; they are sorted."""
+    inner, end = set[Sign](), 0
+    for sign in found:
+        if sign.end <= end:
+            inner.add(sign)
+        end = max(end, sign.end)
+    return inner
 
 
 def _joined(found: list[Sign]) -> list[Sign]:

@@ -67,7 +67,7 @@ _LIKELY = (
     re.compile(r"(?<![^\s\"'`])[^\s:]{1,253}:(?:\d{1,5}|\*):[^\s:]{1,63}:[^\s:]{1,63}:([^\s:\"'`]{3,})(?![^\s\"'`])"),
     re.compile(r"(?i)\blogin\s+\S{1,100}\s+password\s+(\S{3,})"),
     re.compile(r"(?i)\bjdbc:oracle:\w{1,10}:[^\s/:@]{1,60}/([^\s@]{2,})@"),
-    re.compile(r"\bPrivate-Lines: \d{1,4}\s([A-Za-z0-9+/=\n]{16,})"),
+    re.compile(r"\bPrivate-Lines: \d{1,4}\s((?:[A-Za-z0-9+/=]{4,64}(?:\n|$))+)"),
     re.compile(r"(?<![A-Za-z0-9_-])(eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+){0,2})"),
     re.compile(r"(?<![\w-])([MNO][A-Za-z0-9_-]{23,27}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,})"),
     re.compile(r"\b((?:ABIA|ACCA|AROA|AIDA)[0-9A-Z]{16,17}|EAA[A-Za-z0-9]{20,}|1//0[A-Za-z0-9_-]{20,}|cio[A-Za-z0-9]{32})\b"),

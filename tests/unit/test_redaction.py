@@ -283,6 +283,21 @@ async def test_cards_are_clicked_by_their_new_hashes() -> None:
     assert card[:8] not in text
 
 
+async def test_what_follows_a_secret_is_none_because_of_the_word_for_it() -> None:
+    conversation = await talk(
+        said("Title: AKIAIOSFODNN7EXAMPLE: leaked\nProblem: ghp_16C7e42F292c6912E7710c838347Ae178B4a = old")
+    )
+    after, _ = await redact(conversation)
+    assert "secret-1: leaked" in written(after)
+    assert "secret-2 = old" in written(after)
+
+
+async def test_a_secret_may_stand_in_the_middle_of_a_word() -> None:
+    conversation = await talk(said("Title: it fails\nProblem: mysql -u root -psesameopen app"), said("- it works"))
+    _, left = await redact(conversation)
+    assert "sesame" not in left
+
+
 async def test_what_does_not_replay_is_not_redacted() -> None:
     conversation = await talk(said("The export fails"))
     conversation.steps[0].shows[0]["text"] = "Something else"
