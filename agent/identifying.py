@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from agent import secrets
 
-Kind = Literal["person", "channel", "link", "secret", "address", "ip", "host", "phone", "ticket", "file"]
+Kind = Literal["person", "channel", "link", "secret", "address", "ip", "host", "phone", "ticket", "title", "file"]
 
 
 class Sign(NamedTuple):

@@ -36,6 +36,7 @@ RAW = ("kind", "type", "op", "status", "act", "tracker", "row")
 UNREAD = ("additional_kwargs", "response_metadata", "usage_metadata")
 """Keys of a model's answer that nothing goes by; they are left out."""
 
+_ESCAPE = re.compile(r"\\(?=[^\w\s])")
 _HASHES = ("preview_id", "draft_hash", "id")
 
 
@@ -115,6 +116,10 @@ def _learned(conversation: Conversation, turns: list[Turn]) -> Words:
         for file in reply.files:
             words.file(file.id, file.name, file.sha256)
     sources = [reply.text for reply in replies] + [value for reply in replies for edit in reply.edits for value in edit.value]
+    said = [normal(text) for text in sources]
+    for ticket in (ticket for step in conversation.steps for ticket in step.found.tickets):
+        if not any(normal(ticket.title) in text for text in said):  # else they are people's own words
+            words.title(ticket.title)
     for text in sources:
         words.read(text)
     shown = [turn.graph.pending.request for turn in turns if turn.graph and turn.graph.pending]
@@ -346,7 +351,8 @@ class _Alike:
     def __call__(self, before: Any, now: Any, key: str = "") -> bool:
         match before, now:
             case str(), str():
-                return before == now or self._strings(before, now)
+                plain = [_ESCAPE.sub("", text) for text in (before, now)]  # trackers' markup escapes what stands in words
+                return before == now or self._strings(before, now) or self._strings(*plain)
             case Mapping(), Mapping():
                 pairs = zip(before.items(), now.items(), strict=False)
                 return len(before) == len(now) and all(

@@ -21,6 +21,7 @@ COUNTED: dict[Kind, tuple[str, str]] = {
     "host": ("host name", "host names"),
     "phone": ("phone number", "phone numbers"),
     "ticket": ("key of a ticket or project", "keys of tickets and projects"),
+    "title": ("title of another ticket", "titles of other tickets"),
     "file": ("file", "files"),
     "secret": ("secret", "secrets"),
 }
@@ -170,6 +171,11 @@ class Words:
         if known and known[1] != _DEFAULT and key.casefold() not in self._words:
             project = self.project(known[1])
             self._add(Word("ticket", key, f"{project}{known[2]}{self._number(project)}", whole=True))
+
+    def title(self, title: str) -> None:
+        """What another ticket is called."""
+        if len(normal(title)) > 3 and normal(title) not in PLAIN:
+            self._add(Word("title", clean(title)[0].strip(), f"title-{self._number('title')}", whole=True))
 
     def file(self, id: str, name: str, sha256: str) -> None:  # noqa: A002
         """A file, by all that names it."""

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from agent import redaction
 from agent.conversation import Conversation, Head, dump, load, parse
+from agent.evaluation import score, texts_of
 from agent.redaction import NotTheSame, redacted
 from agent.replacing import Words
-from agent.replay import replay
+from agent.replay import drafted, replay
 from agent.rerun import Run
 from skills.trackers import renderers
 
@@ -281,6 +282,92 @@ async def test_cards_are_clicked_by_their_new_hashes() -> None:
     assert before
     assert card not in text
     assert card[:8] not in text
+
+
+async def test_tickets_that_were_found_and_linked_are_others() -> None:
+    url = "https://acme.atlassian.net/browse/OPS-17"
+    found = {"tickets": [{"key": "OPS-17", "url": url, "title": "Payroll of Zurich breaks", "why": "the words of the title"}]}
+    first = said("Title: Login fails\nProblem: it hangs\nType: bug", event_id="x") | {"found": found}
+    before = await talk(first)
+    card = before.steps[0].shows[-1]["draft_hash"]
+    click = {"event": {"answer": {"type": "reject", "draft_hash": card[:8], "by": "zelda", "same_as": "OPS-17"}}}
+    linked = click | {"verdict": {"ticket": {"key": "OPS-17", "url": url}}}
+    conversation = await talk(first, linked, said("what of OPS-17, Payroll?", by="zelda"))
+    assert "OPS-17, says zelda" in written(conversation)
+    after, left = await redact(conversation)
+    assert not re.search("OPS|acme|atlassian|zurich|breaks|zelda", left, re.IGNORECASE)
+    ticket = after.steps[0].found.tickets[0]
+    assert (ticket.key, ticket.title) == (after.steps[1].event.answer.model_dump()["same_as"], "title-1")
+    assert any("is linked to this conversation" in show.get("text", "") for show in after.steps[1].shows)
+
+
+@pytest.mark.parametrize(
+    ("tracker", "project", "key"), [("jira", "OPS", "OPS-12"), ("github", "acme-corp/webshop", "acme-corp/webshop#12")]
+)
+async def test_the_projects_of_a_place_are_others(tracker: str, project: str, key: str) -> None:
+    fields = [{"id": "customfield_1", "name": "Acme unit", "kind": "option", "options": ["Zurich", "Bern"]}]
+    setting = {
+        "destination": {"tracker": tracker, "project": project},
+        "project": {"key": project, "types": [{"id": "1", "name": "Bug", "fields": fields}]},
+        "labels": ["ops"],
+        "assignee": "zelda",
+    }
+    first = said(f"Title: Login fails\nProblem: as in {key}\nType: bug", setting=setting)
+    shown = await talk(first, said("- it works\nAcme unit: Bern"), session_id="T1ABCDEF9:C1ABCDEF9:1700000000.000100")
+    cards = [show["draft_hash"] for step in shown.steps for show in step.shows if show["kind"] == "preview"]
+    clicks: list[dict[str, Any]] = (
+        [{"event": {"answer": {"type": "approve", "draft_hash": cards[-1], "by": "ann"}}}] if cards else []
+    )
+    filed = {"type": "outcome", "status": "filed", "draft_hash": cards[-1], "key": key, "url": f"https://acme.example/{key}"}
+    conversation = await talk(
+        first, said("- it works\nAcme unit: Bern"), *clicks, {"event": {"answer": filed}}, **shown.head.model_dump(mode="json")
+    )
+    assert project in written(conversation)
+    assert conversation.steps[-1].shows[-1]["kind"] == "filed"
+    _, left = await redact(conversation)
+    assert not re.search(rf"{re.escape(project)}|{re.escape(key)}|acme-corp|webshop|zelda|ABCDEF9", left)
+
+
+async def test_a_button_answers_its_question_by_its_new_id() -> None:
+    def limit(value: str, event: str) -> dict[str, Any]:
+        text = f"the limit is {value}"
+        return called({"op": "set", "field": "environment", "value": [value], "quote": text, "message": event})
+
+    events = [
+        said("the limit is db-1.acme.com") | limit("db-1.acme.com", "T1:C1:1.1"),
+        said("the limit is db-2.acme.com", by="zelda") | limit("db-2.acme.com", "T1:C1:1.2"),
+    ]
+    for number, event in enumerate(events, 1):
+        event["event"]["event_id"] = f"T1:C1:1.{number}"
+    asked = await talk(*events, overhears=True, questions=3)
+    question = next(one for one in asked.steps[-1].shows[-1]["questions"] if one["options"])
+    button = said(question["options"][-1], question=question["id"])
+    conversation = await talk(*events, button, overhears=True, questions=3)
+    after, left = await redact(conversation)
+    assert question["id"] not in left
+    assert "acme" not in left
+    assert after.steps[-1].shows == [] or "conflict" not in str(after.steps[-1].shows[-1])
+
+
+async def test_expectations_are_redacted_alike() -> None:
+    first = said("Title: mail x@acme.example\nProblem: it bounces, says zelda", by="zelda")
+    first["event"]["event_id"] = "T1:C1:1.1"
+    wanted = {"title": {"any": ["mail x@acme.example"], "from": ["T1:C1:1.1"]}, "assignee": [], "labels": ["zelda"]}
+    after, left = await redact(await talk(first, said("- ok"), expected=wanted, never=["Zelda"]))
+    assert not re.search("acme|zelda|T1:C1", left, re.IGNORECASE)
+    assert after.head.model_dump(by_alias=True)["expected"]["title"]["from"] == ["event-1"]
+    assert after.head.never == after.head.expected["labels"] == ["person-1"]
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if "expected" in file.read_text(encoding="utf-8")[:2000]][::6])
+async def test_a_redacted_conversation_is_scored_as_before(file: Path) -> None:
+    before = load(file)
+    after, _ = await redact(before)
+    scores = []
+    for one in (before, after):
+        made = await drafted(one, renderers())
+        scores.append(score(made.draft, texts_of(made.replies), one.head.expected, one.head.never).total)
+    assert scores[0] == scores[1]
 
 
 async def test_what_follows_a_secret_is_none_because_of_the_word_for_it() -> None:
