@@ -16,6 +16,7 @@ from agent.redaction import NotTheSame, redacted
 from agent.replacing import Words
 from agent.replay import drafted, replay
 from agent.rerun import Run
+from agent.secrets import spans
 from skills.trackers import renderers
 
 FILES = sorted((Path(__file__).parents[1] / "conversations").glob("*.jsonl"))
@@ -55,6 +56,68 @@ SPELLED = {
     "postgres://joe:s3cr3tpw@db.acme.example:5432/app": "s3cr3tpw",
     f"-----BEGIN PRIVATE KEY-----\n{KEY}\nQWERTYqwerty12\n-----END PRIVATE KEY-----": KEY,
 }
+FORMS = [
+    ("hook whsec_9f8e7d6c5b4a39281706f5e4d3c2b1a0 used", "whsec_9f8e7d6c5b4a39281706f5e4d3c2b1a0"),
+    (
+        "curl -u AC0123456789abcdef0123456789abcdef:9f8e7d6c5b4a39281706f5e4d3c2b1a0 https://x.example",
+        "9f8e7d6c5b4a39281706f5e4d3c2b1a0",
+    ),
+    ("curl -u admin:hunter2 https://x.example", "hunter2"),
+    (
+        '{"type": "service_account", "private_key": "-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADANBgkqhkiG9w0BAQ\\n-----END PRIVATE KEY-----\\n"}',
+        "MIIEvQIBADANBgkqhkiG9w0BAQ",
+    ),
+    ('{"private_key_id": "9f8e7d6c5b4a39281706f5e4d3c2b1a09f8e7d6c"}', "9f8e7d6c5b4a39281706f5e4d3c2b1a09f8e7d6c"),
+    ("?sv=2022-11-02&ss=b&sig=abcdef123%2Bxyz%3D", "abcdef123%2Bxyz%3D"),
+    (
+        "DefaultEndpointsProtocol=https;AccountName=acct;AccountKey=Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4==;EndpointSuffix=core",
+        "Zm9vYmFyYmF6cXV4Zm9vYmFyYmF6cXV4",
+    ),
+    ("//packages.example/:_authToken=9f8e7d6c-5b4a-3928-1706-f5e4d3c2b1a0", "9f8e7d6c-5b4a-3928-1706-f5e4d3c2b1a0"),
+    ("_auth=dXNlcjpwYXNz", "dXNlcjpwYXNz"),
+    ("gldt-abcdefghijklmnopqrst is it", "gldt-abcdefghijklmnopqrst"),
+    ("https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX ", "XXXXXXXXXXXXXXXXXXXXXXXX"),
+    ("hooks.slack.com/services/T00000000/B00000000/abcdefghijklmnopqrstuvwx", "abcdefghijklmnopqrstuvwx"),
+    ("Authorization: Token 9f8e7d6c5b4a39281706", "9f8e7d6c5b4a39281706"),
+    ("db.acme.com:5432:app:joe:sesameopen", "sesameopen"),
+    ("*:*:*:joe:sesameopen", "sesameopen"),
+    ("machine api.acme.com login joe password sesameopen", "sesameopen"),
+    ("client-key-data: LS0tLS1CRUdJTiBSU0EgUFJJ", "LS0tLS1CRUdJTiBSU0EgUFJJ"),
+    ("kubeadm join --token abcdef.0123456789abcdef 10.0.0.1:6443", "abcdef.0123456789abcdef"),
+    ("ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQC7 joe@laptop", "AAAAB3NzaC1yc2EAAAADAQABAAABAQC7"),
+    ("PuTTY-User-Key-File-3: ssh-ed25519\nPrivate-Lines: 1\nAAAAIHabcdefabcdef\nPrivate-MAC: 0123abcd", "AAAAIHabcdefabcdef"),
+    (
+        "eyJhbGciOiJSU0EtT0FFUCJ9.OKOawDo13gRp2ojaHV7LFpZ.48V1_ALb6US04U3b.5eym8TW_c8SuK0ltJ.XFBoMYUZodetZdv",
+        "OKOawDo13gRp2ojaHV7LFpZ",
+    ),
+    ("Cookie: sessionid=abcdefghij; csrftoken=klmnopqrst", "abcdefghij"),
+    ("Cookie: sessionid=abcdefghij; csrftoken=klmnopqrst", "klmnopqrst"),
+    ("Set-Cookie: JSESSIONID=A1B2C3D4E5; Path=/; HttpOnly", "A1B2C3D4E5"),
+    ("curl -b 'sid=abcdefghij' x", "abcdefghij"),
+    ("mongodb+srv://joe:sesameopen@cluster0.x.mongodb.net/app", "sesameopen"),
+    ("jdbc:oracle:thin:scott/tigerr@//db:1521/x", "tigerr"),
+    ("card 4111 1111 1111 1111 please", "4111 1111 1111 1111"),
+    ("card 3782 822463 10005 please", "3782 822463 10005"),
+    ("to DE89 3704 0044 0532 0130 00 please", "3704 0044 0532 0130 00"),
+    ("ssn 078-05-1120", "078-05-1120"),
+    ("https://9f8e7d6c5b4a39281706f5e4d3c2b1a0@o1.ingest.sentry.io/1", "9f8e7d6c5b4a39281706f5e4d3c2b1a0"),
+    ("MTk4NjIyNDgzNDcxOTI1MjQ4.Cl2FMQ.ZnCjm1XVW7vRze4b7Cq4se7kKWs", "ZnCjm1XVW7vRze4b7Cq4se7kKWs"),
+    ("value 9f8e7d6c5b4a39281706f5e4d3c2b1a09f8e7d6c", "9f8e7d6c5b4a39281706f5e4d3c2b1a09f8e7d6c"),
+    ("otpauth://totp/x?secret=JBSWY3DPEHPK3PXP", "JBSWY3DPEHPK3PXP"),
+    ("password: 'open sesame now'", "sesame now"),
+    ("Das Kennwort ist Sesam123", "Sesam123"),
+    ("mot de passe: sesameopen", "sesameopen"),
+    ("<password>sesameopen</password>", "sesameopen"),
+    ("- name: DB_PASSWORD\n  value: sesameopen", "sesameopen"),
+    ("mysql -u root -psesameopen app", "sesameopen"),
+    ("GET /cb?code=sesameopen12345&state=1", "sesameopen12345"),
+    ("?X-Amz-Signature=9f8e7d6c5b4a39281706f5e4d3c2b1a0&x", "9f8e7d6c5b4a39281706f5e4d3c2b1a0"),
+    ('"auth": "dXNlcjpwYXNz"', "dXNlcjpwYXNz"),
+    ("app password abcd efgh ijkl mnop", "efgh ijkl mnop"),
+    ("PMAK-abcdefghij-klmnopqrstuvwxyz", "PMAK-abcdefghij-klmnopqrstuvwxyz"),
+    ("AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ", "AGE-SECRET-KEY-1QQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQQ"),
+    (f"see https://x.acme.com/cb?t={SECRETS[16]}&x=1", SECRETS[16]),
+]
 IDENTIFYING = {
     "mail priya.raman@acme.example": "priya.raman@acme.example",
     "at 10.42.7.19:8080": "10.42.7.19",
@@ -485,7 +548,43 @@ async def test_what_is_planted_anywhere_is_left_nowhere(planted: tuple[str, list
         assert secret.casefold() not in left.casefold()
 
 
+@pytest.mark.parametrize(("text", "secret"), FORMS)
+def test_a_secret_is_known_by_its_form(text: str, secret: str) -> None:
+    words = Words()
+    words.read(text)
+    assert secret.casefold() not in words.replace(text).casefold()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the password is wrong",
+        "the status code is 500",
+        "card 4111 1111 1111 1112",
+        "basic auth: required",
+        "a-u b:c",
+        "cookies: none",
+    ],
+)
+def test_plain_words_are_no_secrets(text: str) -> None:
+    assert [*spans(text)] == []
+
+
 async def test_long_texts_take_no_long_time() -> None:
-    for text in ("x" * 20_000, "a-" * 10_000, "a." * 10_000, "ab:" * 6_000, "token" * 4_000, "1 " * 10_000, "@a" * 10_000):
+    for text in (
+        "x" * 20_000,
+        "a-" * 10_000,
+        "a." * 10_000,
+        "ab:" * 6_000,
+        "token" * 4_000,
+        "1 " * 10_000,
+        "@a" * 10_000,
+        "eyJaaaaaaaa-" * 1_600,
+        "cookie: a=b " * 1_600,
+        "mysql " * 3_000,
+        "-u a" * 5_000,
+        "a:1:" * 5_000,
+        "name: " * 3_000,
+    ):
         Words().read(text)
     assert Head().session_id == "terminal:replay"
