@@ -267,7 +267,7 @@ class Words:
         host = next((put for put, inner in named.items() if inner in ("host", "ip")), "example.invalid")
         others = [put for put in named if put != host]
         if kind == "link":
-            put = "/".join([f"https://{host}", self._number("link"), *others])
+            put = "/".join([f"https://{host}", f"link-{self._number('link')}", *others])
         else:
             put = ".".join([f"address-{self._number('address')}", *others]) + f"@{host}"
         self._add(Word(kind, found, put))

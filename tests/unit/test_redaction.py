@@ -64,7 +64,7 @@ FORMS = [
     ),
     ("curl -u admin:hunter2 https://x.example", "hunter2"),
     (
-        '{"type": "service_account", "private_key": "-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADANBgkqhkiG9w0BAQ\\n-----END PRIVATE KEY-----\\n"}',
+        '{"private_key": "-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADANBgkqhkiG9w0BAQ\\n-----END PRIVATE KEY-----\\n"}',
         "MIIEvQIBADANBgkqhkiG9w0BAQ",
     ),
     ('{"private_key_id": "9f8e7d6c5b4a39281706f5e4d3c2b1a09f8e7d6c"}', "9f8e7d6c5b4a39281706f5e4d3c2b1a09f8e7d6c"),
@@ -191,7 +191,7 @@ async def test_a_secret_is_left_nowhere(secret: str) -> None:
     operations = (
         {"op": "set", "field": "title", "value": [f"Rotate {secret}"], "quote": f"Rotate {secret}", "message": "event-1"},
         {"op": "set", "field": "problem", "value": [f"x {secret} y"], "quote": f"x {secret} y", "message": "event-1"},
-        {"op": "answer", "field": "acceptance_criteria", "how": "skip", "quote": "Rotate", "message": "event-1"},
+        {"op": "set", "field": "acceptance_criteria", "value": ["Rotate"], "quote": "Rotate", "message": "event-1"},
     )
     text = f"Rotate {secret}\n```\nx {secret} y\n```"
     conversation = await talk(
@@ -265,7 +265,7 @@ async def test_a_quote_that_cuts_a_secret_in_half_leaves_no_half(cut: str) -> No
         | called(
             {"op": "set", "field": "title", "value": [cut], "quote": cut, "message": "event-1"},
             {"op": "set", "field": "problem", "value": ["now please"], "message": "event-1"},
-            {"op": "answer", "field": "acceptance_criteria", "how": "skip", "quote": "now", "message": "event-1"},
+            {"op": "set", "field": "acceptance_criteria", "value": ["now"], "quote": "now", "message": "event-1"},
         ),
         overhears=True,
         questions=3,
@@ -298,7 +298,7 @@ async def test_a_quote_that_is_a_whole_word_of_a_link_or_an_address_still_says_i
         | called(
             {"op": "set", "field": "title", "value": [word], "quote": word, "message": "event-1"},
             {"op": "set", "field": "problem", "value": ["bounces"], "message": "event-1"},
-            {"op": "answer", "field": "acceptance_criteria", "how": "skip", "quote": "bounces", "message": "event-1"},
+            {"op": "set", "field": "acceptance_criteria", "value": ["bounces"], "quote": "bounces", "message": "event-1"},
         ),
         overhears=True,
         questions=3,
@@ -317,7 +317,7 @@ async def test_a_port_behind_a_host_is_no_part_of_a_number() -> None:
             {"op": "set", "field": "title", "value": ["db.acme.internal"], "message": "event-1"},
             {"op": "set", "field": "problem", "value": [told], "quote": told, "message": "event-1"},
             {"op": "set", "field": "environment", "value": ["10.0.0.7"], "message": "event-1"},
-            {"op": "answer", "field": "acceptance_criteria", "how": "skip", "quote": "the server", "message": "event-1"},
+            {"op": "set", "field": "acceptance_criteria", "value": ["the server"], "quote": "the server", "message": "event-1"},
         ),
         overhears=True,
         questions=3,
