@@ -26,7 +26,7 @@ _SECRETS = (
         ),
     ),
     ("a JSON web token", re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*")),
-    ("a password", re.compile(r"(?i)\b(?:password|passwd|pwd|secret|token|api[_-]?key)\b\s*[:=]\s*(?=\S*\d)(\S{6,})")),
+    ("a password", re.compile(r"(?i)\b(?:password|passwd|pwd|secret|token|api[_-]?key)\b\s*[:=]\s*(?=\S{0,200}\d)(\S{6,})")),
     ("credentials in a link", re.compile(r"\b[a-z][a-z0-9+.-]{0,30}://([^\s/:@]+:[^\s/@]+)@")),
 )
 """Names and forms; where a form has a group, that is the secret."""
@@ -36,7 +36,7 @@ _WORDS = (
     r"|secret|token|credential|(?:api|access|account|signing|encryption)[_-]?key|client-(?:key|certificate)-data)"
 )
 _NAMED = _WORDS + r"[\w.-]{0,40}"
-_MIXED = r"(?=\S*\d|\S*=|(?-i:\S*[a-z]\S*[A-Z]))"
+_MIXED = r"(?=\S{0,200}\d|\S{0,200}=|(?-i:\S{0,200}[a-z]\S{0,200}[A-Z]))"
 """What a word hardly is."""
 
 _LIKELY = (

@@ -2,6 +2,7 @@ import json
 import random
 import re
 import string
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from agent.redaction import NotTheSame, redacted
 from agent.replacing import Words
 from agent.replay import drafted, replay
 from agent.rerun import Run
-from agent.secrets import spans
+from agent.secrets import secrets_in, spans
 from skills.trackers import renderers
 
 FILES = sorted((Path(__file__).parents[1] / "conversations").glob("*.jsonl"))
@@ -588,3 +589,11 @@ async def test_long_texts_take_no_long_time() -> None:
     ):
         Words().read(text)
     assert Head().session_id == "terminal:replay"
+
+
+@pytest.mark.parametrize("piece", ["pwd:", "secret:=", "token=", "password:", "Bearer ", "eyJ", "user:pass@", "A1", "http://"])
+def test_secrets_are_looked_for_in_good_time(piece: str) -> None:
+    text, began = piece * (20_000 // len(piece)), time.process_time()
+    secrets_in(text)
+    list(spans(text))
+    assert time.process_time() - began < 3, "each start is looked at a bounded number of times"
