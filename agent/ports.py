@@ -142,6 +142,8 @@ class Turn:
     """What the graph made of it; None if it was not run."""
     settled: "Settled | None" = None
     """What it decides of a filing that failed or is unknown."""
+    unprocessed: bool = False
+    """It came to nothing: the event could not be processed."""
 
 
 @dataclass(frozen=True)

@@ -181,4 +181,4 @@ class Shell:
 def _kept(snapshot: Snapshot) -> Turn:
     log.error("event %s could not be processed", snapshot.event.event_id)
     text = "I could not process that message. It is kept, and the conversation goes on; say it again in other words."
-    return Turn(outcome="failed", shows=[{"kind": "say", "text": text}])
+    return Turn(outcome="failed", shows=[{"kind": "say", "text": text}], unprocessed=True)

@@ -14,7 +14,9 @@ from sqlalchemy import text
 
 from agent.ports import ApprovalRecord, Event, Filing, LostRace, Settled
 from agent.protocol import FilingOutcome
+from agent.recording import of_filing
 from agent.trackers import Ticket
+from persistence.audit import append
 from persistence.database import Database
 from persistence.inbox import accept
 from persistence.queue import DEFER_DELIVER, surface_of
@@ -39,12 +41,12 @@ SENT = f"UPDATE filings SET status = 'sent', at = clock_timestamp(), due_at = NU
 PUT_OFF = f"""
     UPDATE filings SET status = CASE WHEN status = 'sent' THEN 'intended' ELSE status END,
            looks = looks + (status <> 'sent')::int, due_at = clock_timestamp() + make_interval(secs => %(seconds)s)
-    WHERE {THIS} AND attempt = %(attempt)s AND status IN ('sent', 'unknown', 'filed')
+    WHERE {THIS} AND attempt = %(attempt)s AND status IN ('sent', 'unknown', 'filed') RETURNING status
 """
 LOST = f"""
     UPDATE filings SET status = 'unknown', doubted = true, reason = %(reason)s, looks = 0, at = clock_timestamp(),
            due_at = clock_timestamp() + make_interval(secs => %(seconds)s)
-    WHERE {THIS} AND attempt = %(attempt)s AND status = 'sent'
+    WHERE {THIS} AND attempt = %(attempt)s AND status = 'sent' RETURNING marker
 """
 FILED = f"""
     UPDATE filings SET status = 'filed', key = %(key)s, url = %(url)s, reason = NULL, looks = 0, at = clock_timestamp(),
@@ -117,20 +119,26 @@ class PostgresFilings:
             row: Any = await (await driver.execute(BEGIN, this)).fetchone()
             if row is None or row["status"] in ("failed", "left") or (row["status"] != "sent" and not row["due"]):
                 return None
-            if row["status"] == "intended":
+            filing = filing_of(row)
+            if filing.status == "intended":
                 await driver.execute(SENT, this)
-        return filing_of(row)
+                await append(driver, of_filing(filing, "sent", project=json.loads(filing.sealed)["project"]))
+        return filing
 
     async def put_off(self, filing: Filing, seconds: float, told: str = "") -> None:
         """Due again after so many seconds; a sending is only intended again. `told` is what people are to hear of it."""
         async with self._database.turns.connection() as driver, driver.transaction():
-            await driver.execute(PUT_OFF, {**_this(filing), "seconds": seconds})
+            found: Any = await (await driver.execute(PUT_OFF, {**_this(filing), "seconds": seconds})).fetchone()
             if told:
                 await _say(driver, f"{filing.marker}:{filing.attempt}:{filing.age:.3f}", filing, told)
+            if found and found["status"] == "intended":
+                await append(driver, of_filing(filing, "not sent", reason=told))
 
     async def lost(self, filing: Filing, reason: str, seconds: float) -> None:
         """Its outcome is unknown from now on; it is first looked for after so many seconds."""
-        await self._write(LOST, filing, reason=reason, seconds=seconds)
+        async with self._database.turns.connection() as driver, driver.transaction():
+            if await (await driver.execute(LOST, {**_this(filing), "reason": reason, "seconds": seconds})).fetchone():
+                await append(driver, of_filing(filing, "unknown", reason=reason))
 
     async def end(self, filing: Filing, outcome: FilingOutcome) -> bool:
         """One transaction: the filing's outcome, and the event that tells its session; False if it had another already."""
@@ -147,9 +155,12 @@ class PostgresFilings:
             ended = await (await driver.execute(statement, {**_this(filing), **values})).fetchone()
             if ended and not await accept(driver, event):
                 raise RuntimeError(f"{event.event_id} was told before, and would be told to nobody")
-            if not ended and outcome.key and await self._is_another(driver, filing, outcome.key):
-                late = f"{outcome.key} was made for this ticket, too, by an attempt whose answer came late: delete it."
-                await _say(driver, f"{filing.marker}:too:{outcome.key}", filing, f"{late} {outcome.url}")
+            late = not ended and outcome.key and await self._is_another(driver, filing, outcome.key)
+            if late:
+                said = f"{outcome.key} was made for this ticket, too, by an attempt whose answer came late: delete it."
+                await _say(driver, f"{filing.marker}:too:{outcome.key}", filing, f"{said} {outcome.url}")
+            if ended or late:
+                await append(driver, of_filing(filing, "made twice" if late else outcome.status, event.event_id, **values))
         if not ended:
             log.warning("%s came out as %s %s, after its outcome was on record", filing.marker, outcome.status, outcome.key)
         return ended is not None
@@ -160,7 +171,8 @@ class PostgresFilings:
 
     async def rest(self, filing: Filing) -> None:
         """Nothing more is to be done for it, unless somebody says so."""
-        await self._write(REST, filing)
+        async with self._database.turns.connection() as driver:
+            await driver.execute(REST, _this(filing))
 
     async def listed(self, statuses: Sequence[str] | None) -> list[dict[str, Any]]:
         """The filings in these states (None: all), the oldest first: the ledger's columns."""
@@ -182,10 +194,6 @@ class PostgresFilings:
     async def _is_another(self, driver: AsyncConnection[Any], filing: Filing, key: str) -> bool:
         found = await find_filing(driver, filing.session_id, filing.draft_hash)
         return found is not None and found.ticket is not None and found.ticket.key != key
-
-    async def _write(self, statement: Any, filing: Filing, **values: Any) -> None:
-        async with self._database.turns.connection() as driver:
-            await driver.execute(statement, {**_this(filing), **values})
 
 
 async def find_filing(driver: AsyncConnection[Any], session_id: str, draft_hash: str | None) -> Filing | None:

@@ -11,8 +11,10 @@ from sqlalchemy import insert, select
 from agent.faults import point
 from agent.ports import ApprovalRecord, Card, Event, LostRace, Pending, Snapshot, Turn
 from agent.protocol import Decision, FilingOutcome, Reply, Settlement
+from agent.recording import of_turn
 from agent.sealing import SealedTicket, marker
 from persistence.approvals import ApprovalStore
+from persistence.audit import appending
 from persistence.database import Database
 from persistence.filings import find_filing, settle
 from persistence.inbox import accept, body_of
@@ -162,10 +164,10 @@ class PostgresStore:
             "checkpoint": graph.checkpoint if graph else None,
             "found": _json(graph.found.model_dump()) if graph and graph.found else None,
         }
-        writes = list(_writes(event, turn))
+        writes, log = list(_writes(event, turn)), appending(of_turn(snapshot, turn))
         decision, settled = graph.decision if graph else None, turn.settled
         if decision or settled:
-            async with self._database.engine.begin() as connection:
+            async with self._database.engine.connect() as connection:
                 driver = await raw(connection)
                 async with driver.pipeline() as pipeline:
                     more = await _advance(driver, pipeline, row, writes)
@@ -175,10 +177,13 @@ class PostgresStore:
                     await settle(driver, settled, event.origin)
                     if settled.to == "intended":
                         await self._database.queue.defer_file(event.session_id, settled.filing.draft_hash, connection)
+                async with driver.pipeline():  # the log is locked no longer than the commit takes
+                    await _send(driver, log)
+                    await connection.commit()
             point("approval-committed" if decision else "settlement-committed")
         else:
             async with self._database.turns.connection() as driver, driver.pipeline() as pipeline, driver.transaction():
-                more = await _advance(driver, pipeline, row, writes)
+                more = await _advance(driver, pipeline, row, [*writes, *log])
         return more
 
     async def _decide(
@@ -221,13 +226,18 @@ async def _advance(
     await pipeline.sync()
     if (waiting := await advanced.fetchone()) is None:
         raise LostRace(row["session_id"])
-    for statement, values in writes:  # sent together, without waiting for each
-        await driver.execute(statement, values)
+    await _send(driver, writes)
     return bool(waiting["more"] if isinstance(waiting, dict) else waiting[0])
 
 
+async def _send(driver: AsyncConnection[Any], writes: Sequence[_Write]) -> None:
+    """Sends statements together, without waiting for each."""
+    for statement, values in writes:
+        await driver.execute(statement, values)
+
+
 def _writes(event: Event, turn: Turn) -> Iterator[_Write]:
-    """The statements that commit a turn but for its decision, in order: a card is closed before another opens."""
+    """The statements that commit a turn but for its decision and the log, in order: a card is closed before another opens."""
     session_id = event.session_id
     if turn.heard and (ids := [past.event_id for past in turn.heard.thread if past.event_id != event.event_id]):
         yield READ_WITH, {"session_id": session_id, "ids": ids, "body": body_of(Reply())}

@@ -215,3 +215,12 @@ tickets = Table(
     Column("filed_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
     UniqueConstraint("project", "number"),
 )
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),  # one after the other, without a gap
+    Column("at", DateTime(timezone=True), nullable=False),
+    *(Column(name, Text, nullable=False) for name in ("session_id", "event_id", "kind", "body", "previous", "hash")),
+)
+Index("audit_of_session", audit.c.session_id, audit.c.seq)
