@@ -167,7 +167,7 @@ class PostgresStore:
         writes, log = list(_writes(event, turn)), appending(of_turn(snapshot, turn))
         decision, settled = graph.decision if graph else None, turn.settled
         if decision or settled:
-            async with self._database.engine.connect() as connection:
+            async with self._database.engine.connect() as connection, connection.begin() as transaction:
                 driver = await raw(connection)
                 async with driver.pipeline() as pipeline:
                     more = await _advance(driver, pipeline, row, writes)
@@ -179,7 +179,7 @@ class PostgresStore:
                         await self._database.queue.defer_file(event.session_id, settled.filing.draft_hash, connection)
                 async with driver.pipeline():  # the log is locked no longer than the commit takes
                     await _send(driver, log)
-                    await connection.commit()
+                    await transaction.commit()
             point("approval-committed" if decision else "settlement-committed")
         else:
             async with self._database.turns.connection() as driver, driver.pipeline() as pipeline, driver.transaction():
