@@ -35,7 +35,8 @@ def of_turn(snapshot: Snapshot, turn: Turn) -> list[Entry]:
     if turn.settled:
         entries += _settled(event, turn.settled)
     if graph and graph.closed and graph.closed[1] in ("superseded", "expired"):
-        entries.append(_entry(event, graph.closed[1], preview_id=graph.closed[0]))
+        closed = snapshot.open_card.draft_hash if snapshot.open_card else ""
+        entries.append(_entry(event, graph.closed[1], preview_id=graph.closed[0], draft_hash=closed))
     if graph and (card := graph.new_card):
         known: dict[str, Any] = card.model_dump(include={"preview_id", "draft_hash", "version"})
         where = {name: card.sealed[name] for name in ("tracker", "project", "title")}

@@ -122,7 +122,8 @@ class PostgresFilings:
             filing = filing_of(row)
             if filing.status == "intended":
                 await driver.execute(SENT, this)
-                await append(driver, of_filing(filing, "sent", project=json.loads(filing.sealed)["project"]))
+                sealed = json.loads(filing.sealed)
+                await append(driver, of_filing(filing, "sent", where=f"{sealed['tracker']} {sealed['project']}"))
         return filing
 
     async def put_off(self, filing: Filing, seconds: float, told: str = "") -> None:

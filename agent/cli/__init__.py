@@ -74,6 +74,14 @@ def _run(options: argparse.Namespace) -> int:
             from agent.cli import filings
 
             return filings.verify(options.key, as_json=options.json)
+        case "audit":
+            from agent.cli import audit
+
+            if options.action == "show":
+                return audit.show(options.session, as_json=options.json)
+            if options.action == "export":
+                return audit.export(options.file, since=options.since)
+            return audit.verify(options.file, anchor=options.head)
         case "export":
             from agent.cli import conversations
 
@@ -144,6 +152,18 @@ def _parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="say whether a ticket is what was approved, or what was changed since")
     verify.add_argument("key", metavar="KEY")
     verify.add_argument("--json", action="store_true", help="print one JSON object")
+
+    audit = commands.add_parser("audit", help="say whether the audit log is whole, export it, tell what happened in a session")
+    looking = audit.add_subparsers(dest="action", required=True, metavar="verify [FILE] | export [FILE] | show SESSION")
+    whole = looking.add_parser("verify", help="find what was edited, deleted or reordered in the log, or in an export of it")
+    whole.add_argument("file", metavar="FILE", nargs="?", help="what export wrote; without it the database is read")
+    whole.add_argument("--head", metavar="HASH", default="", help="a head that was printed before, and must be in it")
+    copy = looking.add_parser("export", help="write the log as JSON lines, to FILE or to standard output")
+    copy.add_argument("file", metavar="FILE", nargs="?")
+    copy.add_argument("--since", metavar="DATE", help="only what happened from then on: 2026-11-28, or 2026-11-28T14:30")
+    story = looking.add_parser("show", help="tell who said what, what was shown, who decided and what was filed")
+    story.add_argument("session", metavar="SESSION", help="the name given to chat by --session, or TEAM:CHANNEL:THREAD")
+    story.add_argument("--json", action="store_true", help="print one JSON object a row")
 
     export = commands.add_parser("export", help="write a conversation to standard output, for replay")
     export.add_argument("session", metavar="SESSION", help="the name given to chat by --session")
