@@ -133,7 +133,7 @@ class _Suspect:
     """A row that its hash does not belong to, with the hash in the row before it, and the one that the next follows."""
 
     row: Row
-    before: str
+    before: str | None
     after: str | None = None
 
 
@@ -164,7 +164,7 @@ class Chain:
             self._suspects[-1].after = row.previous
         if not intact:
             if len(self._suspects) < LIMIT:
-                self._suspects.append(_Suspect(row, before[0].hash if before else row.previous))
+                self._suspects.append(_Suspect(row, before[0].hash if before else None))
             else:
                 self._more += 1
         if before and row.seq == before[0].seq + 1 and self._runs[-1].last is before[0]:
@@ -191,19 +191,21 @@ class Chain:
 
     def findings(self, head: Head | None = None) -> list[str]:
         """What is wrong, a sentence each; `head` says what is expected, else it is the whole log from its first row."""
-        renumbered, edited = self._renumbered()
-        found = [*self._told, *edited]
-        in_order = sorted(self._runs, key=lambda run: (run.start, run.end))
-        found += _moved(self._runs, in_order)
-        missing, twice, torn = _joined(in_order)
         expected = head or Head()
+        renumbered, edited = self._renumbered(expected)
+        found = [*self._told, *edited]
+        runs = [run for run in self._runs if not (run.first is run.last and run.start in renumbered)]
+        in_order = sorted(runs, key=lambda run: (run.start, run.end))
+        found += _moved(runs, in_order)
+        missing, twice, torn = _joined(in_order)
         if in_order:
             found += self._ends(in_order, expected, whole=head is None, missing=missing)
         elif expected.count:
             missing.append((expected.first, expected.first + expected.count - 1))
         found += [*torn, *(f"{_rows(*range_)} {_is(*range_)} there twice." for range_ in _ranges(twice))]
         found += _renumberings(renumbered)
-        for range_ in _without(missing, renumbered):
+        taken = {seq for seq in renumbered if any(run.start <= seq <= run.end for run in runs)}
+        for range_ in _without(missing, set(renumbered.values()), taken):
             found.append(f"{_rows(*range_)} {_is(*range_)} missing.")
         if head and not found and (self.rows, self.head if self.rows else head.before) != (head.count, head.head):
             found.append(f"The end differs from the head given: {head.count} rows that end in {head.head}.")
@@ -232,11 +234,13 @@ class Chain:
         elif highest.last_intact and highest.last.hash != head.head:
             yield f"The end differs from the head given: row {last} has not the hash {head.head[:8]}."
 
-    def _renumbered(self) -> tuple[dict[int, int], list[str]]:
+    def _renumbered(self, expected: Head) -> tuple[dict[int, int], list[str]]:
         """Rows that are as they were written under another number, by the number they have; and what the others come to."""
         numbers = {suspect.row.seq for suspect in self._suspects}
-        in_order = sorted(self._runs, key=lambda run: run.start)
+        in_order = sorted(self._runs, key=lambda run: (run.start, run.end))
         gaps, _, _ = _joined(in_order)
+        if in_order and in_order[0].start > expected.first:
+            gaps.insert(0, (expected.first, in_order[0].start - 1))
         absent = [number for start, end in gaps[:10] for number in range(start, min(end, start + 9) + 1)]
         few = sorted(numbers)[:50]
         renumbered, edited = dict[int, int](), list[str]()
@@ -254,7 +258,7 @@ class Chain:
                 renumbered[row.seq] = was
             elif suspect.after == row.digest():
                 edited.append(f"Row {row.seq} was edited: the hash in it.")
-            elif replace(row, previous=suspect.before).digest() == row.hash:
+            elif replace(row, previous=suspect.before or expected.before).digest() == row.hash:
                 edited.append(f"Row {row.seq} was edited: the hash of the row before in it.")
             else:
                 edited.append(f"Row {row.seq} was edited.")
@@ -309,13 +313,11 @@ def _renumberings(renumbered: dict[int, int]) -> Iterator[str]:
         yield f"{_rows(start, end)} {_is(start, end)} {_rows(start + shift, end + shift).lower()} under another number."
 
 
-def _without(missing: list[tuple[int, int]], renumbered: dict[int, int]) -> list[tuple[int, int]]:
-    """The ranges without the numbers of rows that are there under another, and with those that such rows took."""
-    there, taken = set(renumbered.values()), set(renumbered) - set(renumbered.values())
-    left = [(number, number) for number in taken]
+def _without(missing: list[tuple[int, int]], there: set[int], taken: set[int]) -> list[tuple[int, int]]:
+    """The ranges without the numbers of rows that are `there` under another, and with those that such rows have `taken`."""
+    left = [(number, number) for number in taken - there]
     for start, end in missing:
-        inside = sorted(number for number in there if start <= number <= end)
-        for number in inside:
+        for number in sorted(number for number in there if start <= number <= end):
             if start < number:
                 left.append((start, number - 1))
             start = number + 1

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, TextIO
 
 from rich.console import Console
@@ -32,21 +31,20 @@ class _Progress:
     """A sign on standard error of how many rows were read, once that takes a while."""
 
     def __init__(self) -> None:
-        self._status = Console(stderr=True).status("")
-        self._rows, self._begun, self._shown = 0, time.monotonic(), ExitStack()
+        self._status, self._shown = Console(stderr=True).status(""), ExitStack()
+        self._rows, self._due = 0, time.monotonic() + PATIENCE
 
     def row(self) -> None:
         """Another one was read."""
         self._rows += 1
-        if self._rows % OFTEN == 0 and time.monotonic() - self._begun > PATIENCE:
-            if self._rows and not self._status.renderable.text:  # type: ignore[union-attr]
-                self._shown.enter_context(self._status)
+        if self._rows % OFTEN == 0 and time.monotonic() > self._due:
+            self._shown.enter_context(self._status)
             self._status.update(f"{self._rows:,} rows …")
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._shown.close()
 
 
@@ -56,7 +54,7 @@ def verify(file: str | None, *, anchor: str) -> int:
         raise Usage(f"--head takes the {len(NOTHING)} characters that signoff audit verify printed, and {anchor} is not that.")
     chain = Chain(anchor)
     with _Progress() as progress:
-        head = _verify_file(file, chain, progress) if file else _verify_database(chain, progress)
+        head = _read_file(file, chain, progress) if file else _read_log(chain, progress)
     found, console = chain.findings(head), Console(highlight=False, soft_wrap=True)
     if found:
         console.print(Text(f"✘ {file or 'The audit log'} is not as it was written:", style="red"))
@@ -74,11 +72,16 @@ def verify(file: str | None, *, anchor: str) -> int:
         console.print(f"  It goes on from {head.before}", markup=False)
     console.print(f"  Its head: {chain.head}", markup=False)
     if not anchor:
-        console.print(Text("  Kept elsewhere, and given to --head later, that proves that nothing up to here was cut.", "dim"))
+        console.print(
+            Text(
+                "  Kept elsewhere, and given to --head later, that proves that nothing up to here was cut or written anew.",
+                "dim",
+            )
+        )
     return 0
 
 
-def _verify_file(file: str, chain: Chain, progress: _Progress) -> Head:
+def _read_file(file: str, chain: Chain, progress: _Progress) -> Head:
     try:
         with Path(file).open(encoding="utf-8", errors="surrogateescape", newline="\n") as stream:
             lines = (line.removesuffix("\n") for line in stream)
@@ -92,7 +95,7 @@ def _verify_file(file: str, chain: Chain, progress: _Progress) -> Head:
     return head
 
 
-def _verify_database(chain: Chain, progress: _Progress) -> None:
+def _read_log(chain: Chain, progress: _Progress) -> Head | None:
     async def reading(database: Database) -> None:
         async with PostgresAudit(database).rows() as (_, rows):
             async for row in rows:
@@ -100,6 +103,7 @@ def _verify_database(chain: Chain, progress: _Progress) -> None:
                 progress.row()
 
     wiring.read_from_database(reading)
+    return None  # it is to be whole, wherever it ends
 
 
 def export(file: str | None, *, since: str | None) -> int:
@@ -180,9 +184,9 @@ def _time(at: str) -> str:
 def _told(row: Row) -> str:
     """A row as a sentence."""
     try:
-        return _sentence(row.kind, json.loads(row.body))
+        return clean(_sentence(row.kind, json.loads(row.body)))[0]
     except (ValueError, TypeError, KeyError, AttributeError):  # somebody edited it
-        return f"{row.kind} {row.body}"
+        return clean(f"{row.kind} {row.body}")[0]
 
 
 def _sentence(kind: str, body: dict[str, Any]) -> str:
