@@ -5,11 +5,63 @@ from typing import Any
 from sqlalchemy import select, text, update
 
 from agent.ladder import ASKED_AFTER
+from agent.projects import Project
 from agent.protocol import Decision, FilingOutcome, Reply, Settlement
+from agent.receipt import Receipt
+from agent.sealing import SealedTicket
 from agent.shell import Shell
+from agent.trackers import Copy, Missing, Ticket
 from persistence.database import Database
 from persistence.tables import filings
+from skills.trackers.local import LocalRenderer
 from tests.support import COMPLETE, Talk
+
+
+class Scripted(LocalRenderer):
+    """A tracker that does one thing after the other: raises, or creates and then raises, or creates."""
+
+    repeatable = False
+
+    def __init__(self, *script: Exception | tuple[Exception] | None) -> None:
+        self.script = list(script)
+        self.sent: list[tuple[SealedTicket, Receipt]] = []
+        self.there: dict[str, Copy] = {}
+        self.visible = True
+        self.links: list[str] = []
+        self.unreadable: Exception | None = None
+
+    async def describe(self, project: str) -> Project:
+        return Project(key=project)
+
+    async def create(self, sealed: SealedTicket, receipt: Receipt) -> Ticket:
+        self.sent.append((sealed, receipt))
+        does = self.script.pop(0) if self.script else None
+        if isinstance(does, Exception):
+            raise does
+        ticket = Ticket(key=f"OPS-{len(self.there) + 1}", url="https://tracker.test/1")
+        self.there[ticket.key] = Copy(ticket=ticket, ours=True, payload=sealed.payload)
+        if does:
+            raise does[0]
+        return ticket
+
+    async def find(self, sealed: SealedTicket, receipt: Receipt) -> Copy | None:
+        if self.unreadable:
+            raise self.unreadable
+        return next(iter(self.there.values()), None) if self.visible else None
+
+    async def read(self, key: str, sealed: SealedTicket, receipt: Receipt) -> Copy:
+        if key not in self.there:
+            raise Missing(f"There is no {key}.")
+        return self.there[key]
+
+    async def search(self, project: str, text: str) -> list[Ticket]:
+        return []
+
+    async def link(self, ticket: Ticket, receipt: Receipt) -> None:
+        self.links.append(ticket.key)
+
+    async def comment(self, comment_id: str, key: str, author: str, text: str) -> None:
+        return None
 
 
 class Approved:
