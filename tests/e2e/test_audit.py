@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import psycopg
@@ -97,6 +99,31 @@ def test_a_part_of_the_log(signoff: Forker, held: str, tmp_path: Path) -> None:
     assert signoff.run(held, "audit", "export", "--since", "2020-01-01").stdout.count("\n") == len(times) + 1
     signoff.run(held, "audit", "export", "--since", "2100-01-01", str(file))
     assert "is empty" in signoff.run(held, "audit", "verify", str(file)).stdout
+
+
+def traced(lines: list[str], directory: Path) -> list[tuple[str, str]]:
+    """What scripts/agentack makes of an export of one session: the types of events, and what was decided or done."""
+    directory.mkdir(exist_ok=True)
+    (directory / "log.jsonl").write_text("\n".join(lines))
+    script = Path(__file__).parents[2] / "scripts" / "agentack"
+    subprocess.run([sys.executable, script, directory / "log.jsonl", directory / "traces"], check=True)
+    events = [json.loads(line) for line in (directory / "traces" / "terminal-one.jsonl").read_text().splitlines()]
+    assert all(event["schema_version"] == 2 and event["session_id"] == "terminal:one" for event in events)
+    return [(event["type"], event.get("decision") or event.get("reason") or event.get("approval_id", "")) for event in events]
+
+
+def test_an_export_becomes_agentacks_trace(signoff: Forker, held: str, tmp_path: Path) -> None:
+    lines = signoff.run(held, "audit", "export").stdout.splitlines()
+    cards = [row["body"]["preview_id"] for row in map(json.loads, lines[1:]) if row["kind"] == "previewed"]
+    shown = [("action_proposed", ""), ("approval_requested", cards[0]), ("approval_decision", "deny")]
+    shown += [("action_blocked", "superseded"), ("action_proposed", ""), ("approval_requested", cards[1])]
+    end = ("session_end", "the export ends here")
+    approved = ("approval_decision", "allow")
+    assert traced(lines, tmp_path) == [*shown, approved, ("action_executed", cards[1]), end]
+    unfiled = [line for line in lines if '"kind":"filed"' not in line]
+    assert traced(unfiled, tmp_path) == [*shown, approved, ("action_blocked", "not filed so far"), end]
+    unapproved = [line for line in lines if '"kind":"decided"' not in line]
+    assert traced(unapproved, tmp_path) == [*shown, ("action_executed", ""), end], "it is in the trace all the same"
 
 
 def test_bad_input_gets_a_sentence(signoff: Forker, dsn: str, tmp_path: Path) -> None:
