@@ -6,7 +6,8 @@ Times are the database's: a filing is due by its clock, whatever the clocks of t
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -115,7 +116,7 @@ class PostgresFilings:
     async def begin(self, session_id: str, draft_hash: str) -> Filing | None:
         """What is to be done for a filing now; one that was intended is on record as sent when this returns."""
         this = {"session_id": session_id, "draft_hash": draft_hash}
-        async with self._database.turns.connection() as driver, driver.transaction():
+        async with self._transaction() as driver:
             row: Any = await (await driver.execute(BEGIN, this)).fetchone()
             if row is None or row["status"] in ("failed", "left") or (row["status"] != "sent" and not row["due"]):
                 return None
@@ -128,7 +129,7 @@ class PostgresFilings:
 
     async def put_off(self, filing: Filing, seconds: float, told: str = "") -> None:
         """Due again after so many seconds; a sending is only intended again. `told` is what people are to hear of it."""
-        async with self._database.turns.connection() as driver, driver.transaction():
+        async with self._transaction() as driver:
             found: Any = await (await driver.execute(PUT_OFF, {**_this(filing), "seconds": seconds})).fetchone()
             if told:
                 await _say(driver, f"{filing.marker}:{filing.attempt}:{filing.age:.3f}", filing, told)
@@ -137,7 +138,7 @@ class PostgresFilings:
 
     async def lost(self, filing: Filing, reason: str, seconds: float) -> None:
         """Its outcome is unknown from now on; it is first looked for after so many seconds."""
-        async with self._database.turns.connection() as driver, driver.transaction():
+        async with self._transaction() as driver:
             if await (await driver.execute(LOST, {**_this(filing), "reason": reason, "seconds": seconds})).fetchone():
                 await append(driver, of_filing(filing, "unknown", reason=reason))
 
@@ -152,7 +153,7 @@ class PostgresFilings:
         )
         statement = {"filed": FILED, "failed": FAILED, "unknown": ASKED}[outcome.status]
         values = outcome.model_dump(include={"key", "url", "reason"})
-        async with self._database.turns.connection() as driver, driver.transaction():
+        async with self._transaction() as driver:
             ended = await (await driver.execute(statement, {**_this(filing), **values})).fetchone()
             if ended and not await accept(driver, event):
                 raise RuntimeError(f"{event.event_id} was told before, and would be told to nobody")
@@ -191,6 +192,12 @@ class PostgresFilings:
         """The filings that became a ticket of this key, in any tracker."""
         async with self._database.engine.connect() as connection:
             return [filing_of(dict(row)) for row in (await connection.execute(BY_KEY, {"key": key})).mappings()]
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[AsyncConnection[Any]]:
+        """What is not waited for is sent together: the log is locked no longer than the commit takes."""
+        async with self._database.turns.connection() as driver, driver.pipeline(), driver.transaction():
+            yield driver
 
     async def _is_another(self, driver: AsyncConnection[Any], filing: Filing, key: str) -> bool:
         found = await find_filing(driver, filing.session_id, filing.draft_hash)
