@@ -96,7 +96,8 @@ class Head:
             if (known := value.pop("audit")) != FORMAT:
                 raise BadExport(f"it is in format {known}, and this version reads {FORMAT}")
             head = cls(**value)
-            if head.line() != line:
+            typed = all(type(value[name]) is type(known) for name, known in vars(cls()).items())
+            if not typed or head.line() != line:
                 raise ValueError("it is spelled otherwise")
         except (ValueError, TypeError, KeyError, RecursionError):
             raise BadExport("it does not begin with the line that signoff audit export begins with") from None
