@@ -14,7 +14,7 @@ from agent.faults import point
 from agent.ports import Filing, Ledger
 from agent.protocol import FilingOutcome
 from agent.sealing import SealedTicket
-from agent.trackers import Copy, Later, Refused, Ticket, Tracker, Unsure
+from agent.trackers import TWINS, Copy, Later, Refused, Ticket, Tracker, Unsure
 
 LOOKS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, *(3600.0,) * 24)
 """Seconds before each look for a ticket that may be there; a search may lag by minutes. After that nobody looks any more."""
@@ -106,7 +106,7 @@ class Ladder:
             there = await tracker.find(sealed, filing.receipt) if filing.doubted else None  # nobody may have found it, so far
             found = _the_one(filing, there)
             if there and there.ours and not found:
-                await self._ask(filing, f"{there.ticket.key} carries its marker, and does not read as it was approved.")
+                await self._ask(filing, _odd(there))
                 return
             if time.monotonic() - begun > STOPPED:  # others may have taken this process for dead
                 await self._ledger.put_off(filing, LOOKS[0])
@@ -166,7 +166,8 @@ class Ladder:
         """Looks for a ticket that may be there, and asks people once that was in vain for a while."""
         ticket, problem, wanted = None, NOT_FOUND, 0.0
         try:
-            ticket = _the_one(filing, await tracker.find(sealed, filing.receipt))
+            there = await tracker.find(sealed, filing.receipt)
+            ticket, problem = _the_one(filing, there), _odd(there) if there and there.ours else NOT_FOUND
         except (Refused, Later) as error:
             problem, wanted = str(error), getattr(error, "seconds", None) or 0.0
         except Exception:
@@ -193,6 +194,13 @@ class Ladder:
         except Exception as error:
             log.warning("%s is not tied to its conversation: %s", filing.ticket.key, error)
         await self._ledger.rest(filing)
+
+
+def _odd(copy: Copy) -> str:
+    """Why a ticket that carries the marker is not taken for the one that was approved."""
+    if keys := next((change.added for change in copy.changed if change.field == TWINS), []):
+        return f"{' and '.join(keys)} carry its marker, and only one of them can be it."
+    return f"{copy.ticket.key} carries its marker, and does not read as it was approved."
 
 
 def _the_one(filing: Filing, copy: Copy | None) -> Ticket | None:

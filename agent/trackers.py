@@ -51,6 +51,10 @@ class Ticket(BaseModel):
     title: str = ""
 
 
+TWINS = "tickets"
+"""The field of a change that says that several tickets carry one marker: their keys are what came."""
+
+
 class Copy(BaseModel):
     """A ticket as its tracker holds it now, beside what was sealed."""
 

@@ -5,7 +5,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from agent.sealing import FieldChange, SealedTicket
-from agent.trackers import Copy
+from agent.trackers import TWINS, Copy
 
 Words = Callable[[str, Any], str]
 """Part of a request (its name and value) -> its text in a form that does not depend on how the tracker keeps it."""
@@ -31,13 +31,15 @@ def compared(sealed: SealedTicket, there: Mapping[str, Any], words: Words) -> tu
 
 
 def the_one(copies: Sequence[Copy]) -> Copy | None:
-    """Of the tickets that carry a marker the one that reads as sealed; if none or several do, one of ours that says so."""
-    ours = [copy for copy in copies if copy.ours]
-    exact = [copy for copy in ours if not copy.changed]
-    if len(exact) > 1:
-        twins = FieldChange(field="tickets", added=[copy.ticket.key for copy in exact])
-        return exact[0].model_copy(update={"changed": [twins]})
-    return next(iter([*exact, *ours]), None)
+    """Of the tickets that carry a marker the one of ours, an exact one first; if there are several, it says so as a change.
+
+    One that reads in another way counts, too: which of two is the approved one is not for a program to say.
+    """
+    ours = sorted((copy for copy in copies if copy.ours), key=lambda copy: bool(copy.changed))
+    if len(ours) > 1:
+        twins = FieldChange(field=TWINS, added=[copy.ticket.key for copy in ours])
+        return ours[0].model_copy(update={"changed": [twins]})
+    return next(iter(ours), None)
 
 
 def _change(name: str, before: str, now: str) -> FieldChange:

@@ -1,19 +1,20 @@
 """The ladder on the real tables, step by step, with a tracker that does as each test says."""
 
 import asyncio
+from typing import Any
 
 import pytest
 from sqlalchemy import select, text, update
 
 from agent.conversation import Conversation, Head
-from agent.ladder import LOOKS
+from agent.ladder import LOOKS, NOT_FOUND
 from agent.ports import Filing, LostRace
 from agent.projects import Project
 from agent.protocol import FilingOutcome, Reply, Settlement
 from agent.receipt import Receipt
 from agent.replay import replay
-from agent.sealing import SealedTicket
-from agent.trackers import Later, Refused, Ticket, Unsure
+from agent.sealing import FieldChange, SealedTicket
+from agent.trackers import TWINS, Copy, Later, Missing, Refused, Ticket, Unsure
 from persistence.database import Database
 from persistence.filings import PostgresFilings
 from persistence.history import read_steps
@@ -529,3 +530,25 @@ async def test_filing_again_sends_nothing_where_a_ticket_with_the_marker_reads_i
     assert "OPS-1 carries its marker, and does not read as it was approved." in shown["text"]
     assert len(tracker.sent) == 1
     assert of_kind(await one.settle("there", key="OPS-1"), "filed")
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        ({"payload": {"title": "Edited"}}, "OPS-1 carries its marker, and does not read as it was approved."),
+        (
+            {"changed": [FieldChange(field=TWINS, added=["OPS-1", "OPS-2"])]},
+            "OPS-1 and OPS-2 carry its marker, and only one of them can be it.",
+        ),
+        ({"ours": False}, NOT_FOUND),
+    ],
+)
+async def test_people_who_are_asked_are_told_of_a_ticket_that_carries_the_marker(
+    database: Database, there: dict[str, Any], said: str
+) -> None:
+    tracker = Scripted((Unsure("No answer."),))
+    one = await approved(database, tracker)
+    await one.step()
+    tracker.there["OPS-1"] = tracker.there["OPS-1"].model_copy(update=there)
+    assert f"No answer. {said}" in of_kind(await one.until_asked(), "unsettled")["text"]
+    assert (await one.row()).status == "unknown"

@@ -11,7 +11,7 @@ import pytest
 from agent.draft import TicketDraft
 from agent.projects import Project, ProjectField, TicketType
 from agent.sealing import Destination, SealedTicket, seal
-from agent.trackers import Later, Missing, Refused, Unsure
+from agent.trackers import TWINS, Later, Missing, Refused, Unsure
 from skills.trackers.github import BODY_LIMIT, RENDERER, ROOM, GitHubTracker, connect, explain
 from skills.trackers.markdown import BREAK, mark
 from tests.trackers.support import accepted, receipt
@@ -171,6 +171,16 @@ async def test_only_what_is_ours_is_found(github: GitHub, tracker: GitHubTracker
     github.add_issue(REPO, DRAFT.title, body, login="signoff-bot")
     github.edit(REPO, 4, labels=["bug", "Login page"], assignees=["ann"])
     assert await accepted(tracker, ticket, receipt(ticket)) is None
+
+
+async def test_of_two_of_ours_neither_is_taken_though_one_reads_as_sealed(github: GitHub, tracker: GitHubTracker) -> None:
+    ticket = sealed()
+    await tracker.create(ticket, receipt(ticket))
+    await tracker.create(ticket, receipt(ticket))
+    github.edit(REPO, 1, title="Edited")
+    copy = await tracker.find(ticket, receipt(ticket))
+    assert copy
+    assert [(change.field, change.added) for change in copy.changed] == [(TWINS, [f"{REPO}#2", f"{REPO}#1"])]
 
 
 async def test_a_marker_that_people_wrote_is_none(github: GitHub, tracker: GitHubTracker) -> None:
