@@ -224,9 +224,10 @@ Kind = TypeVar("Kind", bound=Sim)
 
 
 @asynccontextmanager
-async def running(sim: Kind, port: int = 0) -> AsyncIterator[Kind]:
-    """Serve it on a port of this machine."""
-    runner = web.AppRunner(sim.application(), access_log=None, shutdown_timeout=0.2)
+async def running(sim: Kind, port: int = 0, *, handler_cancellation: bool = False) -> AsyncIterator[Kind]:
+    """Serve it on a port of this machine; with `handler_cancellation` it drops what its client hangs up on."""
+    options: Json = {"access_log": None, "shutdown_timeout": 0.2, "handler_cancellation": handler_cancellation}
+    runner = web.AppRunner(sim.application(), **options)
     await runner.setup()
     try:
         site = web.TCPSite(runner, "127.0.0.1", port)
