@@ -27,6 +27,7 @@ from agentbarrier import (
     action_digest,
 )
 from agentbarrier.adapter import validate_actions
+from agentbarrier.errors import AdapterContractError
 from agentbarrier.probe import EffectProbe
 from sqlalchemy import text
 
@@ -204,9 +205,9 @@ class Run(RunHandle):
         if replacement:
             await one.say(replacement)
             await one.click("approve", card)
-            card = await one.card()
-        if card:
-            await one.click("approve", card)
+            if (card := await one.card()) is None:
+                raise AdapterContractError("a click on a card that was not the current one was taken")
+        await one.click("approve", card)
 
     async def reject(self, action_id: str, reason: str | None = None) -> None:
         one = self._about(action_id)

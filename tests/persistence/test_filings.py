@@ -14,7 +14,7 @@ from agent.protocol import FilingOutcome, Reply, Settlement
 from agent.receipt import Receipt
 from agent.replay import replay
 from agent.sealing import FieldChange, SealedTicket
-from agent.trackers import TWINS, Copy, Later, Missing, Refused, Ticket, Unsure
+from agent.trackers import TWINS, Later, Refused, Ticket, Unsure
 from persistence.database import Database
 from persistence.filings import PostgresFilings
 from persistence.history import read_steps
