@@ -40,6 +40,9 @@ from tests.support import Talk
 
 ROOT = Path(__file__).parents[2]
 
+LAG = 3600.0
+"""Seconds until the tracker finds what it made: Signoff would settle a doubt by itself before a check could look at it."""
+
 CARDS = text("SELECT preview_id, draft_hash, status, sealed FROM previews WHERE session_id = :session ORDER BY at")
 FILING = text("SELECT * FROM filings WHERE session_id = :session ORDER BY since DESC LIMIT 1")
 BUSY = text("""
@@ -61,8 +64,10 @@ SPAN = text("""
 
 
 async def until(condition: Callable[[], Awaitable[Any]]) -> None:
-    while not await condition():
-        await asyncio.sleep(0.01)
+    """Waits until something is so, for half a minute at most."""
+    async with asyncio.timeout(30):
+        while not await condition():
+            await asyncio.sleep(0.01)
 
 
 class Worker:
@@ -79,12 +84,13 @@ class Worker:
         if self._process is None:
             arguments = ("-m", "tests.judges.worker", str(self._seconds))
             self._process = await asyncio.create_subprocess_exec(sys.executable, *arguments, env=self._environ, cwd=ROOT)
+        assert self._process.returncode is None, "the worker ended by itself"
 
     async def kill(self) -> None:
         """kill -9."""
         if self._process:
-            assert self._process.returncode is None, "the worker ended by itself"
-            self._process.kill()
+            if self._process.returncode is None:
+                self._process.kill()
             await self._process.wait()
             self._process = None
 
@@ -236,11 +242,14 @@ class Run(RunHandle):
 
     async def reconcile(self, action_id: str, timeout_seconds: float) -> ReconciliationEvidence:
         """What Signoff finds when it looks for a ticket in doubt; what it cannot find in time, it asks people for."""
-        return self._evidence(self._about(action_id).actions[0], await self._about(action_id).looked_for())
+        self._adapter.github.list_lag = 0
+        one = self._about(action_id)
+        return self._evidence(one.actions[0], await one.looked_for())
 
     async def replay(self) -> RunHandle:
         """Another process, to which everything comes in once more."""
         await self._adapter.worker.kill()
+        self._adapter.github.list_lag = 0
         await self._adapter.worker.start()
         for one in self._conversations:
             await one.again()
@@ -343,6 +352,7 @@ class SignoffAdapter(AgentAdapter):
     ) -> RunHandle:
         """Starts a run; its time is what the worker's process gives the tracker for an answer."""
         await self.worker.start()
+        self.github.list_lag = LAG
         taken = validate_actions(actions)
         for action in taken:
             self.github.watched[action.action_id] = (effect, action)
