@@ -64,8 +64,8 @@ SPAN = text("""
 
 
 async def until(condition: Callable[[], Awaitable[Any]]) -> None:
-    """Waits until something is so, for half a minute at most."""
-    async with asyncio.timeout(30):
+    """Waits until something is so, for a minute at most."""
+    async with asyncio.timeout(60):
         while not await condition():
             await asyncio.sleep(0.01)
 
