@@ -18,9 +18,10 @@ from agent.draft import CUSTOM, Conflict, TicketDraft, Unsaid, first_line
 from agent.extract import Extract
 from agent.orders import NO, YES
 from agent.projects import Project
-from agent.protocol import DECISIONS, PreviewRequest, Question, Situation, first
+from agent.protocol import PreviewRequest, Question
 from agent.quotes import said_at
 from agent.reading import Listener
+from agent.rules import DECISIONS, Situation, first
 from agent.sealing import Destination, SealedTicket, diff, seal
 from agent.state import State
 from agent.trackers import Renderer
@@ -106,7 +107,7 @@ class _Nodes:
         self._listener, self._renderers, self._destination, self._looks = listener, renderers, destination, looks
 
     async def decide(self, state: State) -> dict[str, Any]:
-        """Says by the rows of `agent.protocol.DECISIONS` what is next; the only way to a gate."""
+        """Says by the rows of `agent.rules.DECISIONS` what is next; the only way to a gate."""
         draft, questions = state.draft, self._questions(state)
         if not draft.title and not questions:  # asked in vain: the problem's first line stands in
             draft = _titled(draft)
@@ -130,7 +131,7 @@ class _Nodes:
                 looked=state.looked or not self._looks,
             ),
         )
-        update: dict[str, Any] = {"draft": draft, "asking": [], "card_open": row.then == "preview_ticket"}
+        update: dict[str, Any] = {"draft": draft, "asking": [], "card_open": "open" in row.effects}
         match row.then:
             case "end":
                 return update | _say(state, _closing(state, row.name))

@@ -8,11 +8,13 @@ found proves nothing, so nothing is ever sent again without a person's word. `do
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 
 from agent.catalogue import Catalogue
 from agent.faults import point
 from agent.ports import Filing, Ledger
 from agent.protocol import FilingOutcome
+from agent.rules import RESULTS, STEPS, Came, Result, Step, first
 from agent.sealing import SealedTicket
 from agent.trackers import TWINS, Copy, Later, Refused, Ticket, Tracker, Unsure
 
@@ -64,14 +66,14 @@ class Ladder:
         except (ValueError, Refused) as error:
             await self._hopeless(filing, str(error))
             return
-        match filing.status:
-            case "filed":
+        match first(STEPS, Step(filing.status, repeatable=tracker.repeatable)).then:
+            case "link":
                 await self._link(filing, tracker)
-            case "unknown":
+            case "look":
                 await self._look(filing, sealed, tracker)
-            case "sent" if not tracker.repeatable:
-                await self._lost(filing, NO_REPLY)
-            case _:
+            case "doubt":
+                await self._came_to(filing, "unsure", NO_REPLY)
+            case "send":
                 await self._send(filing, sealed, tracker, begun)
 
     async def prove(self, filing: Filing, key: str) -> Ticket:
@@ -96,9 +98,9 @@ class Ladder:
         if filing.status == "filed":
             await self._ledger.rest(filing)
         elif filing.status == "intended":
-            await self._fail(filing, Refused(reason))
+            await self._came_to(filing, "refused", reason)
         else:
-            await self._ask(filing, reason)
+            await self._came_to(filing, "nothing", reason, patient=False)
 
     async def _send(self, filing: Filing, sealed: SealedTicket, tracker: Tracker, begun: float) -> None:
         point("filing-sent")
@@ -106,36 +108,54 @@ class Ladder:
             there = await tracker.find(sealed, filing.receipt) if filing.doubted else None  # nobody may have found it, so far
             found = _the_one(filing, there)
             if there and there.ours and not found:
-                await self._ask(filing, _odd(there))
+                await self._came_to(filing, "other", _odd(there))
                 return
             if time.monotonic() - begun > STOPPED:  # others may have taken this process for dead
-                await self._ledger.put_off(filing, LOOKS[0])
+                await self._came_to(filing, "later", seconds=LOOKS[0])
                 return
             ticket = found or await tracker.create(sealed, filing.receipt)
             point("filing-posted")
         except Later as error:
             await self._wait(filing, error)
         except Refused as error:
-            await self._fail(filing, error)
+            await self._came_to(filing, "refused", str(error), errors=error.fields)
         except Unsure as error:
-            await self._lost(filing, str(error))
+            await self._came_to(filing, "unsure", str(error))
         else:
-            await self._filed(filing, ticket)
+            await self._came_to(filing, "found" if found else "made", ticket=ticket)
 
-    async def _filed(self, filing: Filing, ticket: Ticket) -> None:
-        await self._ledger.end(filing, FilingOutcome(status="filed", key=ticket.key, url=ticket.url))
-        point("filing-recorded")
-
-    async def _lost(self, filing: Filing, reason: str) -> None:
-        await self._ledger.lost(filing, reason, LOOKS[0])
-        point("filing-lost")
-
-    async def _fail(self, filing: Filing, error: Refused) -> None:
-        """This attempt surely came to nothing; of an earlier one that may still be as unknown as before."""
-        if filing.doubted:
-            await self._ask(filing, f"This time it was refused ({error}), and an earlier attempt got no answer.")
-        else:
-            await self._ledger.end(filing, FilingOutcome(status="failed", reason=str(error), errors=error.fields))
+    async def _came_to(
+        self,
+        filing: Filing,
+        result: Came,
+        reason: str = "",
+        *,
+        patient: bool = True,
+        seconds: float = 0.0,
+        told: str = "",
+        ticket: Ticket | None = None,
+        errors: Mapping[str, str] | None = None,
+    ) -> None:
+        """Puts on record what a step came to, by the rows of `agent.rules.RESULTS`."""
+        row = first(RESULTS, Result(result, doubted=filing.doubted, patient=patient))
+        match row.then:
+            case "file":
+                assert ticket
+                await self._ledger.end(filing, FilingOutcome(status="filed", key=ticket.key, url=ticket.url))
+                point("filing-recorded")
+            case "fail":
+                await self._ledger.end(filing, FilingOutcome(status="failed", reason=reason, errors=dict(errors or {})))
+            case "lose":
+                await self._ledger.lost(filing, reason, LOOKS[0])
+                point("filing-lost")
+            case "put off" if result == "nothing":
+                await self._look_later(filing, seconds)
+            case "put off":
+                await self._ledger.put_off(filing, seconds, told)
+            case "ask":
+                if row.name == "doubted":
+                    reason = f"This time it was refused ({reason}), and an earlier attempt got no answer."
+                await self._ask(filing, reason, seconds)
 
     async def _ask(self, filing: Filing, reason: str, wanted: float = 0.0) -> None:
         if not filing.asked:
@@ -158,9 +178,9 @@ class Ladder:
             seconds, patience = error.seconds, PAUSE_PATIENCE
         if filing.age + seconds <= patience:
             told = f"{str(error).rstrip('.')}; the ticket is filed in {seconds:.0f} s." if seconds >= LONG else ""
-            await self._ledger.put_off(filing, seconds, told)
+            await self._came_to(filing, "later", seconds=seconds, told=told)
         else:
-            await self._fail(filing, Refused(f"{error} Try it again later."))
+            await self._came_to(filing, "later", f"{error} Try it again later.", patient=False)
 
     async def _look(self, filing: Filing, sealed: SealedTicket, tracker: Tracker) -> None:
         """Looks for a ticket that may be there, and asks people once that was in vain for a while."""
@@ -175,11 +195,10 @@ class Ladder:
             problem = "What the tracker answers cannot be read."
         point("filing-looked")
         if ticket:
-            await self._filed(filing, ticket)
-        elif filing.looks + 1 >= ASKED_AFTER:
-            await self._ask(filing, f"{filing.reason} {problem}", wanted)
+            await self._came_to(filing, "found", ticket=ticket)
         else:
-            await self._look_later(filing, wanted)
+            patient = filing.looks + 1 < ASKED_AFTER
+            await self._came_to(filing, "nothing", f"{filing.reason} {problem}", patient=patient, seconds=wanted)
 
     async def _link(self, filing: Filing, tracker: Tracker) -> None:
         """Ties the ticket to its conversation: nicer with than without, and tried as long as what hinders it may pass."""

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from agent.protocol import Decision, FilingOutcome, Found, Reply, Settlement
 from agent.receipt import Receipt
+from agent.rules import FilingStatus
 from agent.trackers import Ticket
 
 CardStatus = Literal["open", "superseded", "approved", "rejected", "expired"]
@@ -38,10 +39,6 @@ class Verdict(BaseModel):
     """The ticket that somebody says was filed, if it is the one; if it is not, `why` says so."""
     filing: "FilingFacts | None" = None
     """The filing that the click is about, as it was found."""
-
-
-FilingStatus = Literal["intended", "sent", "filed", "failed", "unknown", "left"]
-"""`failed`: it surely is not there. `unknown`: nobody can tell. `left`: nobody could tell, and a person left it so."""
 
 
 class FilingFacts(BaseModel):
@@ -157,6 +154,8 @@ class GraphTurn:
     closed: tuple[str, CardStatus] | None = None
     """The card that was open before, and what became of it."""
     decision: ApprovalRecord | None = None
+    intends: bool = False
+    """The decision has its ticket filed."""
     calls: list[ModelCall] = field(default_factory=list)
     found: Found | None = None
     """What was found of tickets that may be the same, if the turn had it looked."""

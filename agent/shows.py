@@ -12,10 +12,10 @@ from agent.protocol import (
     PreviewRequest,
     Question,
     Reply,
-    Row,
     Settlement,
     from_hitl,
 )
+from agent.rules import Row
 from agent.sealing import SHORT, FieldChange, diff
 
 Show = dict[str, Any]

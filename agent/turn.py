@@ -3,7 +3,7 @@
 Pure but for the model: it reads a `Snapshot` and returns a `Turn`. The shell runs it on PostgreSQL, replay in memory.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -18,8 +18,6 @@ from agent.graph import Graph
 from agent.listening import reads
 from agent.ports import ApprovalRecord, Card, CardStatus, GraphTurn, Pending, Settled, Snapshot, Turn, Verdict
 from agent.protocol import (
-    JUDGEMENTS,
-    Click,
     Decision,
     FileRequest,
     FilingOutcome,
@@ -27,12 +25,10 @@ from agent.protocol import (
     PreviewRequest,
     Reply,
     Settlement,
-    Settling,
     SimilarRequest,
     from_hitl,
-    judge,
-    settle,
 )
+from agent.rules import JUDGEMENTS, Click, Effect, Settling, judge, settle
 from agent.sealing import SHORT
 from agent.state import State, to_message
 
@@ -107,16 +103,16 @@ class Turns:
                 linked=not click.same_as or verdict.ticket is not None,
             )
         )
-        decision = shows.decision(row, snapshot, click, verdict)
-        if card is None or row.then not in ("approved", "rejected"):
+        told = [shows.decision(row, snapshot, click, verdict)] if "answer" in row.effects else []
+        if card is None or "run" not in row.effects:
             again = shows.doubt(snapshot) if row.name == "doubted" else []
-            return Turn(outcome=row.then, shows=[decision, *again], verdict=verdict)
+            return Turn(outcome=row.then, shows=[*told, *again], verdict=verdict)
         bound = click.model_copy(update={"draft_hash": card.draft_hash, "preview_id": card.preview_id})
-        graph, shown = await self._run(snapshot, bound, verdict)
+        graph, shown = await self._run(snapshot, bound, verdict, row.effects)
         if graph.decision is None:  # the card could not be restored as it was: a new one stands, and nothing is decided
             row = JUDGEMENTS[-1]
-            decision = shows.decision(row, replace(snapshot, open_card=graph.new_card), click, verdict)
-        return Turn(outcome=row.then, shows=[decision, *shown], verdict=verdict, graph=graph)
+            told = [shows.decision(row, replace(snapshot, open_card=graph.new_card), click, verdict)]
+        return Turn(outcome=row.then, shows=[*told, *shown], verdict=verdict, graph=graph)
 
     async def _settle(self, snapshot: Snapshot, said: Settlement, verdict: Verdict) -> Turn:
         said = said.model_copy(update={"by": clean(said.by)[0]})
@@ -130,21 +126,23 @@ class Turns:
                 proven=verdict.ticket is not None,
             )
         )
-        told = shows.settlement(row, snapshot, said, verdict)
-        if filing is None or row.then in ("refused", "already"):
+        told = shows.settlement(row, snapshot, said, verdict) if "answer" in row.effects else []
+        if filing is None or "settle" not in row.effects:
             return Turn(outcome=row.then, shows=told, verdict=verdict)
         settled = Settled(filing, row.then, verdict.ticket if row.then == "filed" else None)  # type: ignore[arg-type]
         resumed: Resumed = said.model_copy(update={"draft_hash": filing.draft_hash, "becomes": row.then})
         if ticket := settled.ticket:
             resumed = FilingOutcome(status="filed", draft_hash=filing.draft_hash, key=ticket.key, url=ticket.url)
             told = [shows.filed(resumed)]
-        if not _waits_for(snapshot, filing.draft_hash):  # the conversation went on: what it left is settled all the same
+        if "run" not in row.effects or not _waits_for(
+            snapshot, filing.draft_hash
+        ):  # the conversation went on: what it left is settled all the same
             return Turn(outcome=row.then, shows=told, verdict=verdict, settled=settled)
         graph, shown = await self._run(snapshot, resumed)
         return Turn(outcome=row.then, shows=[*told, *shown], verdict=verdict, graph=graph, settled=settled)
 
     async def _run(
-        self, snapshot: Snapshot, answer: Resumed, verdict: Verdict = NO_VERDICT
+        self, snapshot: Snapshot, answer: Resumed, verdict: Verdict = NO_VERDICT, effects: Sequence[Effect] = ()
     ) -> tuple[GraphTurn, list[dict[str, Any]]]:
         """Resumes the pending interrupt by its id, or starts afresh; gives the session after it, and what to show."""
         answer = answer.model_copy(update={"event_id": snapshot.event.event_id})
@@ -163,13 +161,13 @@ class Turns:
                 result, found = await self._invoked(given, config)
                 checkpoint = self._saver.stored(thread_id)
         except UnreadableCheckpoint:
-            return await self._run(replace(snapshot, checkpoint=None), answer, verdict)
+            return await self._run(replace(snapshot, checkpoint=None), answer, verdict, effects)
         state = result.value
         pending = None
         if result.interrupts:
             [interrupt] = result.interrupts
             pending = Pending(interrupt_id=interrupt.id, request=interrupt.value)
-        graph, shown = _after(snapshot, answer, state, pending, checkpoint, verdict)
+        graph, shown = _after(snapshot, answer, state, pending, checkpoint, verdict, effects)
         if found and found.tickets and graph.new_card:
             shown.insert(len(shown) - 1, shows.similar(graph.new_card, found))
         return replace(graph, found=found), shown
@@ -195,6 +193,7 @@ def _after(
     pending: Pending | None,
     checkpoint: bytes,
     verdict: Verdict,
+    effects: Sequence[Effect],
 ) -> tuple[GraphTurn, list[dict[str, Any]]]:
     event = snapshot.event
     kept = state.model_dump(mode="json", exclude={"messages", "calls"}, exclude_defaults=True)
@@ -216,13 +215,13 @@ def _after(
     if same and not state.show and isinstance(request, PreviewRequest) and isinstance(asked, PreviewRequest):
         shown += shows.marks(getattr(answer, "by", ""), asked, request)
     if before and not same:
-        closed = (before.preview_id, _fate(answer, before, state))
+        closed = (before.preview_id, _fate(answer, before, state) if "close" in effects else "superseded")
     if isinstance(answer, Reply) and answer.amends and kept.get("draft") != snapshot.state.get("draft"):
         shown = [shows.marked(answer)]
     if isinstance(answer, Reply) and (late := _contested(answer, snapshot.state)):
         shown = [show for show in shown if show["kind"] != "say"] + [shows.contested(answer, late)]
     decision = None
-    if isinstance(answer, Decision) and before and _decided(answer, before, state):
+    if isinstance(answer, Decision) and before and "record" in effects and _decided(answer, before, state):
         decision = ApprovalRecord(
             session_id=event.session_id,
             draft_hash=before.draft_hash,
@@ -234,7 +233,8 @@ def _after(
             thread=verdict.thread,
         )
     calls = [call for call in state.calls if call.event_id == event.event_id]
-    return GraphTurn(checkpoint, kept, pending, new_card, closed, decision, calls), shown
+    intends = decision is not None and "intend" in effects
+    return GraphTurn(checkpoint, kept, pending, new_card, closed, decision, intends, calls), shown
 
 
 def _is_overheard(answer: Resumed, state: State) -> bool:

@@ -16,6 +16,7 @@ from sqlalchemy import text
 from agent.ports import ApprovalRecord, Event, Filing, LostRace, Settled
 from agent.protocol import FilingOutcome
 from agent.recording import of_filing
+from agent.rules import MOVES, STEPS, Effect, Row, Step, first
 from agent.trackers import Ticket
 from persistence.audit import append
 from persistence.database import Database
@@ -38,45 +39,77 @@ BEGIN = f"""
     SELECT {COLUMNS} FROM {FROM} WHERE filing.session_id = %(session_id)s AND filing.draft_hash = %(draft_hash)s
     FOR UPDATE OF filing
 """
-SENT = f"UPDATE filings SET status = 'sent', at = clock_timestamp(), due_at = NULL WHERE {THIS}"
+
+
+def _rows(move: str) -> list[Row]:
+    return [row for row in MOVES if row.when.get("move") == move]
+
+
+def _states(row: Row) -> Sequence[Any]:
+    states: Any = row.when["filing"]
+    return states if isinstance(states, tuple) else (states,)
+
+
+def _to(move: str) -> str:
+    """The state that a move leads to, by the rows of `MOVES`, in SQL."""
+    leads = [f"WHEN '{state}' THEN '{row.then}'" for row in _rows(move) for state in _states(row)]
+    return f"CASE status {' '.join(leads)} END"
+
+
+def _may(move: str) -> str:
+    """Which filing it is, and whether it may move so by these rows, in SQL."""
+    ways = [
+        f"status = '{state}'" + (" AND attempt = %(attempt)s" if row.when.get("current") else "")
+        for row in _rows(move)
+        for state in _states(row)
+    ]
+    return f"{THIS} AND ({' OR '.join(ways)})"
+
+
+def _has(move: str, effect: Effect) -> bool:
+    return any(effect in row.effects for row in _rows(move))
+
+
+SENT = f"UPDATE filings SET status = {_to('send')}, at = clock_timestamp(), due_at = NULL WHERE {_may('send')}"
 PUT_OFF = f"""
-    UPDATE filings SET status = CASE WHEN status = 'sent' THEN 'intended' ELSE status END,
+    UPDATE filings SET status = {_to("put off")},
            looks = looks + (status <> 'sent')::int, due_at = clock_timestamp() + make_interval(secs => %(seconds)s)
-    WHERE {THIS} AND attempt = %(attempt)s AND status IN ('sent', 'unknown', 'filed') RETURNING status
+    WHERE {_may("put off")} RETURNING status
 """
 LOST = f"""
-    UPDATE filings SET status = 'unknown', doubted = true, reason = %(reason)s, looks = 0, at = clock_timestamp(),
+    UPDATE filings SET status = {_to("lose")}, doubted = doubted OR {_has("lose", "doubt")},
+           reason = %(reason)s, looks = 0, at = clock_timestamp(),
            due_at = clock_timestamp() + make_interval(secs => %(seconds)s)
-    WHERE {THIS} AND attempt = %(attempt)s AND status = 'sent' RETURNING marker
+    WHERE {_may("lose")} RETURNING marker
 """
 FILED = f"""
-    UPDATE filings SET status = 'filed', key = %(key)s, url = %(url)s, reason = NULL, looks = 0, at = clock_timestamp(),
+    UPDATE filings SET status = {_to("file")}, key = %(key)s, url = %(url)s, reason = NULL, looks = 0, at = clock_timestamp(),
            due_at = CASE WHEN %(linked)s THEN NULL ELSE clock_timestamp() END
-    WHERE {THIS} AND status <> 'filed' RETURNING marker
+    WHERE {_may("file")} RETURNING marker
 """
 FAILED = f"""
-    UPDATE filings SET status = 'failed', reason = %(reason)s, at = clock_timestamp(), due_at = NULL
-    WHERE {THIS} AND attempt = %(attempt)s AND status = 'sent' RETURNING marker
+    UPDATE filings SET status = {_to("fail")}, reason = %(reason)s, at = clock_timestamp(), due_at = NULL
+    WHERE {_may("fail")} RETURNING marker
 """
 ASKED = f"""
-    UPDATE filings SET status = 'unknown', reason = %(reason)s, at = clock_timestamp(), asked_at = clock_timestamp(),
-           doubted = true, due_at = clock_timestamp() + interval '1 minute'
-    WHERE {THIS} AND attempt = %(attempt)s AND status IN ('sent', 'unknown') RETURNING marker
+    UPDATE filings SET status = {_to("ask")}, reason = %(reason)s, at = clock_timestamp(), asked_at = clock_timestamp(),
+           doubted = doubted OR {_has("ask", "doubt")}, due_at = clock_timestamp() + interval '1 minute'
+    WHERE {_may("ask")} RETURNING marker
 """
 REST = f"UPDATE filings SET due_at = NULL WHERE {THIS} AND attempt = %(attempt)s AND status IN ('filed', 'unknown')"
 
 AGAIN = f"""
-    UPDATE filings SET status = 'intended', attempt = attempt + 1, since = clock_timestamp(), due_at = clock_timestamp(),
+    UPDATE filings SET status = {_to("again")}, attempt = attempt + 1, since = clock_timestamp(), due_at = clock_timestamp(),
            looks = 0, reason = NULL, asked_at = NULL, origin = %(origin)s, at = clock_timestamp()
-    WHERE {THIS} AND attempt = %(attempt)s AND status IN ('failed', 'unknown', 'left') RETURNING marker
+    WHERE {_may("again")} RETURNING marker
 """
 LEFT = f"""
-    UPDATE filings SET status = 'left', due_at = NULL, at = clock_timestamp()
-    WHERE {THIS} AND attempt = %(attempt)s AND status = 'unknown' RETURNING marker
+    UPDATE filings SET status = {_to("leave")}, due_at = NULL, at = clock_timestamp()
+    WHERE {_may("leave")} RETURNING marker
 """
 WITHDRAWN = f"""
     WITH filing AS (
-        DELETE FROM filings WHERE {THIS} AND attempt = %(attempt)s AND status = 'failed' RETURNING marker
+        DELETE FROM filings WHERE {_may("withdraw")} RETURNING marker
     ), approval AS (
         DELETE FROM approvals WHERE {THIS} AND EXISTS (SELECT FROM filing)
         RETURNING session_id, draft_hash, status, approved_by, preview_id, event_id, name, thread, at
@@ -118,10 +151,10 @@ class PostgresFilings:
         this = {"session_id": session_id, "draft_hash": draft_hash}
         async with self._transaction() as driver:
             row: Any = await (await driver.execute(BEGIN, this)).fetchone()
-            if row is None or row["status"] in ("failed", "left") or (row["status"] != "sent" and not row["due"]):
+            if row is None or (step := first(STEPS, Step(row["status"], row["due"]))).then == "rest":
                 return None
             filing = filing_of(row)
-            if filing.status == "intended":
+            if "mark" in step.effects:
                 await driver.execute(SENT, this)
                 sealed = json.loads(filing.sealed)
                 await append(driver, of_filing(filing, "sent", where=f"{sealed['tracker']} {sealed['project']}"))
@@ -151,11 +184,11 @@ class PostgresFilings:
             origin=filing.origin,
             answer=outcome,
         )
-        statement = {"filed": FILED, "failed": FAILED, "unknown": ASKED}[outcome.status]
+        move, statement = {"filed": ("file", FILED), "failed": ("fail", FAILED), "unknown": ("ask", ASKED)}[outcome.status]
         values = outcome.model_dump(include={"key", "url", "reason"})
         async with self._transaction() as driver:
             ended = await (await driver.execute(statement, {**_this(filing), **values})).fetchone()
-            if ended and not await accept(driver, event):
+            if ended and _has(move, "tell") and not await accept(driver, event):
                 raise RuntimeError(f"{event.event_id} was told before, and would be told to nobody")
             late = not ended and outcome.key and await self._is_another(driver, filing, outcome.key)
             if late:

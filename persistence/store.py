@@ -172,7 +172,10 @@ class PostgresStore:
                 async with driver.pipeline() as pipeline:
                     more = await _advance(driver, pipeline, row, writes)
                 if decision:
-                    await self._decide(connection, snapshot, decision)
+                    await self._decide(connection, decision)
+                if graph and graph.intends:
+                    assert snapshot.open_card
+                    await self._intend(connection, event, snapshot.open_card)
                 if settled:
                     await settle(driver, settled, event.origin)
                     if settled.to == "intended":
@@ -186,9 +189,7 @@ class PostgresStore:
                 more = await _advance(driver, pipeline, row, [*writes, *log])
         return more
 
-    async def _decide(
-        self, connection: sqlalchemy.ext.asyncio.AsyncConnection, snapshot: Snapshot, decision: ApprovalRecord
-    ) -> None:
+    async def _decide(self, connection: sqlalchemy.ext.asyncio.AsyncConnection, decision: ApprovalRecord) -> None:
         recorded = await ApprovalStore(connection).record_approval(
             decision.session_id,
             decision.draft_hash,
@@ -201,9 +202,6 @@ class PostgresStore:
         )
         if not recorded:
             raise RuntimeError(f"{decision.draft_hash} of {decision.session_id} was decided before, yet its card was open")
-        if decision.status == "approved":
-            assert snapshot.open_card
-            await self._intend(connection, snapshot.event, snapshot.open_card)
 
     async def _intend(self, connection: sqlalchemy.ext.asyncio.AsyncConnection, event: Event, card: Card) -> None:
         draft_hash = card.draft_hash

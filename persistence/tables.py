@@ -133,7 +133,7 @@ filings = Table(
     Column("session_id", Text, primary_key=True),
     Column("draft_hash", Text, primary_key=True),
     Column("marker", Text, nullable=False, unique=True),
-    Column("status", Text, nullable=False),  # agent.ports.FilingStatus
+    Column("status", Text, nullable=False),  # agent.rules.FilingStatus
     Column("origin", Text, nullable=False),
     Column("key", Text, nullable=True),
     Column("url", Text, nullable=True),

@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 from agent.draft import Conflict, TicketDraft, Unsaid
 from agent.projects import Project
-from agent.protocol import Click, Decision, PreviewRequest, Reply, judge, matches_card
+from agent.protocol import Decision, PreviewRequest, Reply, matches_card
+from agent.rules import Click, judge
 from agent.sealing import Destination, FieldChange, seal
 from agent.state import Approval, State
 from agent.trackers import Renderer

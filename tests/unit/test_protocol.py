@@ -7,25 +7,35 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.protocol import (
-    DECISIONS,
-    JUDGEMENTS,
     AskRequest,
-    Click,
     Decision,
     FileRequest,
     FilingOutcome,
     PreviewRequest,
     Question,
     Reply,
-    Row,
-    Situation,
     Unreadable,
-    first,
     from_hitl,
-    judge,
     matches_card,
     read_answer,
     to_hitl,
+)
+from agent.rules import (
+    DECISIONS,
+    JUDGEMENTS,
+    MOVES,
+    RESULTS,
+    SETTLEMENTS,
+    STEPS,
+    Click,
+    Moving,
+    Result,
+    Row,
+    Settling,
+    Situation,
+    Step,
+    first,
+    judge,
 )
 from agent.sealing import SealedTicket
 
@@ -42,7 +52,10 @@ def every(kind: type[Any]) -> list[Any]:
     return [kind(*facts) for facts in itertools.product(*values)]
 
 
-@pytest.mark.parametrize(("rows", "kind"), [(DECISIONS, Situation), (JUDGEMENTS, Click)])
+@pytest.mark.parametrize(
+    ("rows", "kind"),
+    [(DECISIONS, Situation), (JUDGEMENTS, Click), (SETTLEMENTS, Settling), (STEPS, Step), (RESULTS, Result), (MOVES, Moving)],
+)
 def test_every_row_is_reached_and_every_situation_has_one(rows: tuple[Row, ...], kind: type[Any]) -> None:
     reached = {first(rows, facts).name for facts in every(kind)}
     assert reached == {row.name for row in rows}
