@@ -1,0 +1,167 @@
+"""Explores a machine breadth first, so that the first trace to anything is a shortest one."""
+
+import time
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.protocol.invariants import INVARIANTS, settled
+from tests.protocol.model import Broken, Machine, World, alike
+
+Label = tuple[Any, ...]
+
+
+@dataclass
+class Report:
+    """What was found: how much was explored, and if something is wrong, which invariant, how, and by which steps."""
+
+    states: int = 0
+    transitions: int = 0
+    depth: int = 0
+    seconds: float = 0.0
+    complete: bool = True
+    invariant: str = ""
+    wrong: str = ""
+    trace: list[Label] = field(default_factory=list)
+    used: set[tuple[str, str]] = field(default_factory=set)
+
+
+def explore(machine: Machine, limit: int = 20_000_000) -> Report:
+    """All worlds that can be reached, or as far as the first in which an invariant fails."""
+    return _Exploring(machine, limit).run()
+
+
+class _Exploring:
+    def __init__(self, machine: Machine, limit: int) -> None:
+        self._machine, self._limit, self._report = machine, limit, Report()
+        self._number: dict[World, int] = {}
+        self._came: list[tuple[int, Label]] = []
+        self._from, self._to = array("I"), array("I")
+
+    def run(self) -> Report:
+        began = time.perf_counter()
+        try:
+            self._breadth_first()
+            if not self._report.wrong and self._report.complete:
+                self._all_comes_to_rest()
+        finally:
+            self._report.seconds = time.perf_counter() - began
+            self._report.states, self._report.used = len(self._number), self._machine.used
+        return self._report
+
+    def _breadth_first(self) -> None:
+        machine, number, came = self._machine, self._number, self._came
+        try:
+            start = machine.start()
+        except Broken as error:
+            self._fails("I8", f"the turn fails: {error}", -1, ("start",))
+            return
+        number[alike(start)], layer = 0, [start]
+        came.append((-1, ()))
+        while layer:
+            following = []
+            for world in layer:
+                here = number[alike(world)]
+                label: Label = ()
+                try:
+                    for label, after, what in machine.next(world):
+                        self._report.transitions += 1
+                        if what is not None or after.tickets is not world.tickets:
+                            for name, holds in INVARIANTS.items():
+                                if wrong := holds(world, what, after):
+                                    self._fails(name, wrong, here, label)
+                                    return
+                        key = alike(after)
+                        there = number.get(key)
+                        if there is None:
+                            there = number[key] = len(came)
+                            came.append((here, label))
+                            following.append(after)
+                        if label[0] not in ("accepted", "crash", "redelivered"):
+                            self._from.append(here)
+                            self._to.append(there)
+                except Broken as error:
+                    self._fails("I8", f"the turn fails: {error}", here, ("next after", label))
+                    return
+                if len(came) > self._limit:
+                    self._report.complete = False
+                    return
+            layer = following
+            self._report.depth += bool(layer)
+
+    def _all_comes_to_rest(self) -> None:
+        """I8 and I5: from every world, without any more acts, all that was accepted is taken and nothing hangs."""
+        leads: dict[int, list[int]] = {}
+        for here, there in zip(self._from, self._to, strict=True):
+            leads.setdefault(there, []).append(here)
+        fine = {n for world, n in self._number.items() if settled(world)}
+        waiting = list(fine)
+        while waiting:
+            for n in leads.get(waiting.pop(), ()):
+                if n not in fine:
+                    fine.add(n)
+                    waiting.append(n)
+        if (stuck := next((n for n in range(len(self._came)) if n not in fine), None)) is not None:
+            self._fails("I8", "something waits for ever, and nobody is asked", stuck, ())
+
+    def _fails(self, invariant: str, wrong: str, here: int, label: Label) -> None:
+        self._report.invariant, self._report.wrong = invariant, wrong
+        trace = [label] if label else []
+        while here > 0:
+            here, label = self._came[here]
+            trace.append(label)
+        self._report.trace = trace[::-1]
+
+
+CONTENTS = "-ABC?"
+
+
+def in_words(trace: Iterable[Label]) -> list[str]:
+    """A trace as people would tell it."""
+    return [_told(label) for label in trace if label]
+
+
+def _told(label: Label) -> str:
+    kind, *rest = label
+    match kind:
+        case "accepted":
+            return _event(rest[0])
+        case "redelivered":
+            return f"Slack delivers that again: {_event(rest[0])}"
+        case "reads":
+            return f"worker {rest[0] + 1} reads: {_event(rest[1])}"
+        case "commits":
+            number, event, then, row, said, opened = rest
+            more = f" and shows a card with {CONTENTS[opened]}" if opened else f" and goes on at {said!r}" if said else ""
+            return f"worker {number + 1} commits {_event(event)!r}: {then}{f' ({row})' if row else ''}{more}"
+        case "begins":
+            return f"worker {rest[0] + 1} finds the filing of {CONTENTS[rest[1]]} {rest[2]}: {rest[3]}"
+        case "step":
+            return f"worker {rest[0] + 1}, {CONTENTS[rest[2]]}: {rest[1]}"
+        case "records":
+            return f"worker {rest[0] + 1} puts {CONTENTS[rest[1]]} on record: {rest[2]}"
+        case "crash":
+            return f"worker {rest[0] + 1} dies"
+        case "index":
+            return f"the tracker's index catches up with {CONTENTS[rest[0]]}"
+        case "next after":
+            return f"then (after {_told(rest[0]) if rest[0] else 'nothing'})"
+        case _:
+            return f"{kind} {', '.join(str(one) for one in rest)}"
+
+
+def _event(event: Label) -> str:
+    match event:
+        case ("say" | "new" as kind, content):
+            return f"somebody {'says' if kind == 'say' else 'asks for a new ticket:'} {CONTENTS[content]}"
+        case ("click", person, act, card, link):
+            about = f" (it is a ticket that was {'offered' if link == 'offered' else 'not offered'})" if link else ""
+            return f"{person} clicks {act} on {f'card {card + 1}' if card >= 0 else 'a card that never was'}{about}"
+        case ("settle", person, act, hash_, attempt):
+            return f"{person} says {act!r} of attempt {attempt} at {CONTENTS[hash_]}"
+        case ("outcome", hash_, status, attempt, fields):
+            return f"attempt {attempt} at {CONTENTS[hash_]} is {status}{' for its fields' if fields else ''}"
+        case (kind,):
+            return f"somebody says {kind!r}"
+    return str(event)

@@ -1,0 +1,713 @@
+"""The protocol as a machine small enough to be explored whole: one conversation, two workers, three people, a tracker.
+
+What happens next is not written here: it is asked of the tables in `agent.rules`, by their own `first`. What is written here is
+what the code around them does: what a turn reads and commits, what a worker does between two commits, and what may go wrong.
+`docs/protocol.md` says what is left out.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from agent import rules
+from agent.rules import Row, first
+
+ALLOWED = ("ann", "bob")
+"""Who may decide: an approver, and whoever asked for the ticket. Eve may not."""
+PEOPLE = (*ALLOWED, "eve")
+VAGUE = 4
+"""A draft that has a title, and misses something that is asked for."""
+OVER = ("filed", "left")
+GATES = {"ask_user": "ask", "preview_ticket": "preview", "file_ticket": "file", "end": "none"}
+SETTLES = {"intended": "again", "filed": "file", "left": "leave", "withdrawn": "withdraw"}
+"""The move of the filing that a settlement asks for."""
+Event = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables that are checked: the program's own, or a wrong variant of them."""
+
+    decisions: tuple[Row, ...] = rules.DECISIONS
+    judgements: tuple[Row, ...] = rules.JUDGEMENTS
+    settlements: tuple[Row, ...] = rules.SETTLEMENTS
+    steps: tuple[Row, ...] = rules.STEPS
+    results: tuple[Row, ...] = rules.RESULTS
+    moves: tuple[Row, ...] = rules.MOVES
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How the code around the tables goes about it. The defaults are what it does; anything else is a wrong variant."""
+
+    fenced: bool = True
+    """A turn commits only if no other was committed since it was read."""
+    unique: bool = True
+    """The database takes one decision for a ticket."""
+    bound: bool = True
+    """A click is about the card that it names, and not about whatever is pending."""
+    whole_hash: bool = True
+    """The hash tells apart whatever would be filed differently."""
+    by_key: bool = True
+    """An event is accepted once."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much people do, and how much may go on at once."""
+
+    acts: int = 4
+    says: int = 3
+    orders: int = 1
+    clicks: int = 3
+    settles: int = 2
+    versions: int = 3
+    inbox: int = 2
+    flying: bool = True
+    """A request may be under way for long, and arrive after its sender was given up."""
+    meddling: bool = False
+    """Somebody may edit a ticket in the tracker."""
+    begun: int = 0
+    """1: the conversation starts with a card, approved by ann."""
+
+
+class Card(NamedTuple):
+    """A card that was shown."""
+
+    content: int
+    status: str
+
+
+class Filing(NamedTuple):
+    """A row of the ledger."""
+
+    status: str
+    attempt: int = 1
+    looks: int = 0
+    asked: bool = False
+    doubted: bool = False
+
+
+class Ticket(NamedTuple):
+    """What the tracker has under one marker."""
+
+    made: int = 0
+    seen: str = "hidden"
+    flying: bool = False
+    """A request to make it is under way."""
+
+
+class Session(NamedTuple):
+    """The graph's state."""
+
+    draft: int = 0
+    gate: str = "none"
+    open: int = -1
+    """The card at the gate."""
+    approved: int = -1
+    """The card that was approved."""
+    outcome: str = "none"
+    rejected: int = 0
+    wish: str = ""
+    closed: str = ""
+    looked: bool = False
+
+    @property
+    def over(self) -> bool:
+        """Whether the ticket has come to its end."""
+        return bool(self.closed) or self.outcome in OVER
+
+
+class Taking(NamedTuple):
+    """A worker that has read a session and will commit a turn."""
+
+    event: Event
+    filing: Filing | None
+    proven: bool
+    snapshot: Any = None
+    """What it read, kept only where nothing fences it off."""
+
+
+class Doing(NamedTuple):
+    """A worker that does a filing's next step."""
+
+    hash: int
+    filing: Filing
+    """As it was found."""
+    phase: str
+    result: str = ""
+
+
+Work = Taking | Doing | None
+
+
+class Left(NamedTuple):
+    """What people may still do."""
+
+    acts: int
+    says: int
+    orders: int
+    clicks: int
+    settles: int
+
+
+class World(NamedTuple):
+    """Everything at one instant."""
+
+    session: Session
+    cards: tuple[Card, ...]
+    decided: tuple[str, ...]
+    """By hash."""
+    filings: tuple[Filing | None, ...]
+    tickets: tuple[Ticket, ...]
+    risked: tuple[int, ...]
+    """How often a person let a ticket be sent again that may be there."""
+    inbox: tuple[Event, ...]
+    workers: tuple[Work, Work]
+    left: Left
+    versions: int = 0
+    """How many contents there were."""
+    last: Event | None = None
+    """The event that came in last, kept only where it may be accepted twice."""
+
+
+class Turned(NamedTuple):
+    """A turn that was committed."""
+
+    event: Event
+    then: str
+    row: str
+    filing: Filing | None = None
+    proven: bool = False
+    gate: str = ""
+    answered: bool = True
+    opened: int = 0
+    decided: tuple[int, str, int] | None = None
+    """Hash, decision, and the card that it is recorded for."""
+    move: str = ""
+    said: str = ""
+    """The row of the decision that closes what is told."""
+    show: bool = False
+    """Somebody asked for a card, or for a new ticket."""
+    rejected: int = 0
+    """What had been rejected when it was read."""
+    twice: bool = False
+
+
+class Moved(NamedTuple):
+    """A filing that the ladder moved."""
+
+    hash: int
+    move: str
+    was: str
+    now: str
+
+
+class Broken(Exception):
+    """What the code around the tables would stop at: an assertion, or a constraint of the database."""
+
+
+Happened = Turned | Moved | None
+Transition = tuple[tuple[Any, ...], World, Happened]
+
+
+@dataclass
+class Machine:
+    """All that can happen next in a world, by the tables."""
+
+    tables: Tables = field(default_factory=Tables)
+    ways: Ways = field(default_factory=Ways)
+    bounds: Bounds = field(default_factory=Bounds)
+    used: set[tuple[str, str]] = field(default_factory=set)
+    """The rows that were used."""
+
+    def __post_init__(self) -> None:
+        for name, table, facts in (
+            ("decides", "decisions", rules.Situation),
+            ("judges", "judgements", rules.Click),
+            ("settles", "settlements", rules.Settling),
+            ("steps", "steps", rules.Step),
+            ("comes_to", "results", rules.Result),
+            ("moves", "moves", rules.Moving),
+        ):
+            setattr(self, name, self._asks(table, facts))
+
+    decides: Any = None
+    judges: Any = None
+    settles: Any = None
+    steps: Any = None
+    comes_to: Any = None
+    moves: Any = None
+
+    def _asks(self, table: str, facts: Any) -> Any:
+        rows = getattr(self.tables, table)
+
+        @lru_cache(maxsize=None)
+        def asked(*values: Any) -> Row:
+            try:
+                row = first(rows, facts(*values))
+            except StopIteration:
+                raise Broken(f"no row of {table} fits") from None
+            self.used.add((table, row.name))
+            return row
+
+        return asked
+
+    def start(self) -> World:
+        """Nothing was said so far."""
+        bounds, sizes = self.bounds, self.bounds.versions + 1
+        left = Left(bounds.acts, bounds.says, bounds.orders, bounds.clicks, bounds.settles)
+        none: tuple[Any, ...] = (None,) * sizes
+        world = World(Session(), (), ("none",) * sizes, none, (Ticket(),) * sizes, (0,) * sizes, (), (None, None), left)
+        if bounds.begun:
+            for event in (("say", 1), ("click", "ann", "approve", 0, "")):
+                world = world._replace(inbox=(event,), versions=1)
+                world = self._committed(world, 0, Taking(event, None, proven=False))[1]
+        return world
+
+    def hash(self, content: int) -> int:
+        """The hash of a sealed ticket; one of 8 digits of three fields is the same for the first two contents."""
+        return content if self.ways.whole_hash or content != 2 else 1
+
+    def next(self, world: World) -> Iterator[Transition]:
+        """Everything that may happen now."""
+        yield from self._people(world)
+        yield from self.inner(world)
+        for number, work in enumerate(world.workers):
+            if work is not None:
+                yield ("crash", number), _works(world, number, None), None
+
+    def inner(self, world: World) -> Iterator[Transition]:
+        """What happens by itself: workers, and the tracker."""
+        for number, work in enumerate(world.workers):
+            if work is None:
+                if number and world.workers[0] is None:
+                    continue  # the first does what either may
+                yield from self._begins(world, number)
+            elif isinstance(work, Taking):
+                yield self._commits(world, number, work)
+            else:
+                yield from self._does(world, number, work)
+        for hash_, ticket in enumerate(world.tickets):
+            if ticket.made and ticket.seen == "hidden":
+                yield ("index", hash_), _ticket(world, hash_, ticket._replace(seen="visible")), None
+            if ticket.seen == "visible" and self.bounds.meddling:
+                yield ("meddle", hash_), _ticket(world, hash_, ticket._replace(seen="edited")), None
+            if ticket.flying:
+                yield ("arrives", hash_), _ticket(world, hash_, ticket._replace(flying=False, made=ticket.made + 1)), None
+                yield ("vanishes", hash_), _ticket(world, hash_, ticket._replace(flying=False)), None
+
+    # --- People --------------------------------------------------------------------------------------------------------
+
+    def _people(self, world: World) -> Iterator[Transition]:
+        left, bounds = world.left, self.bounds
+        if not self.ways.by_key and world.last and len(world.inbox) < bounds.inbox:
+            yield ("redelivered", world.last), world._replace(inbox=(*world.inbox, world.last), last=None), None
+        if not left.acts or len(world.inbox) >= bounds.inbox:
+            return
+        if left.says:
+            for content in range(1, min(bounds.versions, world.versions + 1) + 1):
+                yield self._acts(world, "says", ("say", content))
+                if world.cards:
+                    yield self._acts(world, "says", ("new", content))
+            yield self._acts(world, "says", ("say", VAGUE))
+        if left.orders:
+            for order in ("show", "thanks", "forget", "start over"):
+                yield self._acts(world, "orders", (order,))
+        if world.session.gate == "sure":
+            yield self._acts(world, "", ("yes",))
+        if left.clicks:
+            clicked = left.clicks < bounds.clicks
+            for person in PEOPLE:
+                if person == "bob" and not clicked:
+                    continue  # who may decide are alike, until one of them did
+                for card in (*range(len(world.cards)), -1):
+                    for act in ("approve", "reject"):
+                        yield self._acts(world, "clicks", ("click", person, act, card, ""))
+                    if person == "ann":
+                        for link in ("offered", "another"):
+                            yield self._acts(world, "clicks", ("click", person, "reject", card, link))
+        if left.settles:
+            for hash_, filing in enumerate(world.filings):
+                if filing is None and not (hash_ and "withdrawn" in world.decided[hash_]):
+                    continue
+                attempts = range(1, filing.attempt + 1) if filing else (1,)
+                for attempt in attempts:
+                    for act in ("there", "again", "leave"):
+                        for person in ("ann", "eve"):
+                            yield self._acts(world, "settles", ("settle", person, act, hash_, attempt))
+
+    def _acts(self, world: World, budget: str, event: Event) -> Transition:
+        left = world.left._replace(acts=world.left.acts - 1)
+        if budget:
+            left = left._replace(**{budget: getattr(left, budget) - 1})
+        versions = max(world.versions, event[1]) if event[0] in ("say", "new") and event[1] != VAGUE else world.versions
+        last = None if self.ways.by_key else event
+        after = world._replace(inbox=(*world.inbox, event), left=left, versions=versions, last=last)
+        return ("accepted", event), after, None
+
+    # --- Turns ---------------------------------------------------------------------------------------------------------
+
+    def _begins(self, world: World, number: int) -> Iterator[Transition]:
+        heads = world.inbox[:1] if self.ways.fenced else world.inbox
+        for event in heads:
+            hash_ = self._about(world, event)
+            filing = world.filings[hash_] if hash_ else None
+            taking = Taking(event, filing, bool(hash_ and world.tickets[hash_].made))
+            yield ("reads", number, event), _works(world, number, taking), None
+        for hash_, filing in enumerate(world.filings):
+            if filing is None:
+                continue
+            for due in (True, False):
+                step = self.steps(filing.status, due, False)
+                if step.then == "rest":
+                    continue
+                after, was = world, filing
+                if "mark" in step.effects:
+                    after = self._moved(world, hash_, "send", filing.attempt) or world
+                next_ = self.steps(filing.status, True, False).then
+                if next_ in ("link", "rest"):
+                    continue
+                doing = Doing(hash_, was, next_) if next_ != "doubt" else Doing(hash_, was, "record", "unsure")
+                yield ("begins", number, hash_, filing.status, next_), _works(after, number, doing), None
+
+    def _about(self, world: World, event: Event) -> int:
+        """The hash of the filing that an event is about."""
+        if event[0] == "click" and event[3] >= 0:
+            return self.hash(world.cards[event[3]].content)
+        if event[0] == "outcome":
+            return event[1]  # type: ignore[no-any-return]
+        if event[0] == "settle":
+            return event[3]  # type: ignore[no-any-return]
+        return 0
+
+    def _commits(self, world: World, number: int, work: Taking) -> Transition:
+        return self._committed(world, number, work)
+
+    def _committed(self, world: World, number: int, work: Taking) -> Transition:
+        """One transaction: what the event comes to, by what the worker has read."""
+        event, known = work.event, work.snapshot or world
+        session: Session | None = None
+        turned = Turned(event, "replied", "", work.filing, work.proven)
+        move, decided, intends, fate = "", None, False, "superseded"
+        if event[0] == "click":
+            session, turned, decided, intends, fate = self._click(known, turned, work.filing)
+        elif event[0] == "settle":
+            session, turned, move = self._settle(known, turned, work.filing, proven=work.proven)
+        elif event[0] == "outcome":
+            session, turned, move = self._outcome(known, turned, work.filing)
+        else:
+            session, turned = self._reply(known, turned)
+        twice = event not in world.inbox
+        inbox = list(world.inbox)
+        if not twice:
+            inbox.remove(event)
+        after = world._replace(inbox=tuple(inbox))
+        opened = 0
+        if session is not None:
+            before = next((n for n, card in enumerate(known.cards) if card.status == "open"), -1)
+            same = session.gate == "preview" and session.open == before >= 0
+            if before >= 0 and not same:
+                cards = list(after.cards)
+                cards[before] = cards[before]._replace(status=fate)
+                after = after._replace(cards=tuple(cards))
+            if session.gate == "preview" and not same:
+                if any(card.status == "open" for card in after.cards):
+                    raise Broken("a second card would be open")
+                opened = session.draft
+                session = session._replace(open=len(after.cards))
+                hash_ = self.hash(opened)
+                if after.decided[hash_] == "rejected":
+                    after = after._replace(decided=_at(after.decided, hash_, "none"))
+                after = after._replace(cards=(*after.cards, Card(opened, "open")))
+            after = after._replace(session=session)
+        if decided:
+            hash_, status, _card = decided
+            if after.decided[hash_] != "none" and after.decided[hash_] != "withdrawn" and self.ways.unique:
+                raise Broken("a decision is on record for that ticket")
+            after = after._replace(decided=_at(after.decided, hash_, status))
+            if intends:
+                if after.filings[hash_] is not None and self.ways.unique:
+                    raise Broken("a filing is on record for that ticket")
+                after = after._replace(filings=_at(after.filings, hash_, Filing("intended")))
+        elif intends:
+            raise Broken("a filing without a decision")
+        if move:
+            hash_ = self._about(known, event)
+            attempt = work.filing.attempt if work.filing else 0
+            moved = self._moved(after, hash_, move, attempt)
+            if moved is None:
+                return ("was overtaken", number), _works(world, number, None), None
+            after = moved
+        workers = list(after.workers)
+        workers[number] = None
+        other = workers[1 - number]
+        if isinstance(other, Taking):
+            read = None if self.ways.fenced else other.snapshot or world._replace(workers=(None, None))
+            workers[1 - number] = other._replace(snapshot=read) if read else None  # it would lose the race, and look again
+        after = after._replace(workers=(workers[0], workers[1]))
+        turned = turned._replace(
+            gate=after.session.gate, opened=opened, decided=decided, move=move, show=event[0] == "show" or (event[0] == "new" and known.session.over), twice=twice,
+            rejected=known.session.rejected,
+        )
+        return ("commits", number, event, turned.then, turned.row, turned.said, opened), after, turned
+
+    def _decide(self, world: World, session: Session, *, show: bool = False) -> tuple[Session, str]:
+        looked = session.looked
+        for _ in range(2):
+            row = self.decides(
+                session.outcome,
+                session.closed,
+                session.wish,
+                session.approved >= 0,
+                session.draft == VAGUE,
+                session.draft != 0,
+                session.draft not in (0, VAGUE) and self.hash(session.draft) == session.rejected,
+                show,
+                looked,
+            )
+            if row.then != "find_similar":
+                break
+            looked = True
+        else:
+            raise Broken("it looks for similar tickets without end")
+        gate = "sure" if row.name == "sure" else GATES.get(row.then)
+        if gate is None:
+            raise Broken(f"there is no gate {row.then}")
+        if gate == "file" and session.approved < 0:
+            raise Broken("nothing is approved that could be filed")
+        if gate == "ask" and row.name != "rejected" and session.draft != VAGUE:
+            raise Broken("nothing is asked")
+        if gate == "sure" and not session.wish:
+            raise Broken("nothing is asked")
+        if row.name in OVER and row.then == "end" and session.outcome not in OVER:
+            raise Broken("nothing came out")
+        after = session._replace(gate=gate, looked=looked, open=-1)
+        if gate == "preview":
+            if session.draft in (0, VAGUE):
+                raise Broken("nothing is sealed that could be shown")
+            open_ = session.open
+            stands = open_ >= 0 and self.hash(world.cards[open_].content) == self.hash(session.draft)
+            after = after._replace(open=open_ if stands and "open" in row.effects else -1, rejected=0)
+        return after, row.name
+
+    def _reply(self, world: World, turned: Turned) -> tuple[Session, Turned]:
+        session, event = world.session, turned.event
+        kind = event[0]
+        if session.over:
+            if kind == "new":
+                session = Session(draft=event[1])
+        elif session.gate != "file":  # while a ticket is being filed, what is said is kept for the next one
+            asked, wish = session.gate, session.wish
+            session = session._replace(wish="")
+            if kind in ("say", "new"):
+                session = session._replace(draft=event[1])
+            elif kind in ("forget", "start over") and session.draft:
+                session = session._replace(wish=kind)
+            elif kind == "yes" and asked == "sure":
+                session = Session(closed="forgotten" if wish == "forget" else "")
+        after, name = self._decide(world, session, show=kind == "show")
+        return after, turned._replace(said=name)
+
+    def _click(
+        self, world: World, turned: Turned, filing: Filing | None
+    ) -> tuple[Session | None, Turned, tuple[int, str, int] | None, bool, str]:
+        _, person, act, clicked, link = turned.event
+        session, allowed = world.session, person in ALLOWED
+        card = clicked
+        if not self.ways.bound and session.gate == "preview":
+            card = session.open
+        if not self.ways.whole_hash and clicked >= 0:  # such a button names no card, but the newest with its hash
+            hash_ = self.hash(world.cards[clicked].content)
+            card = max(n for n, one in enumerate(world.cards) if self.hash(one.content) == hash_)
+        status = world.cards[card].status if card >= 0 else "none"
+        standing = world.decided[self.hash(world.cards[card].content)] if card >= 0 else "none"
+        standing = "none" if standing == "withdrawn" else standing
+        linked = not link or (link == "offered" and allowed and status == "open")
+        left = filing is not None and filing.status == "left"
+        row = self.judges(act, allowed, status, standing, left, linked)
+        turned = turned._replace(then=row.then, row=row.name, answered="answer" in row.effects)
+        if card < 0 or "run" not in row.effects:
+            return None, turned, None, False, ""
+        if session.gate != "preview":
+            raise Broken("a click is taken where no card is open")
+        at_gate = self.judges(act, True, "open" if card == session.open else "superseded", "none", False, not link or linked)
+        open_ = session.open
+        hash_ = self.hash(world.cards[open_].content)
+        took = ""
+        if at_gate.then == "approved":
+            session, took = session._replace(approved=open_), "approved" if act == "approve" else ""
+        elif at_gate.then == "rejected":
+            closed = "linked" if link else session.closed
+            session, took = session._replace(rejected=hash_, closed=closed), "rejected" if act == "reject" else ""
+        after, name = self._decide(world, session)
+        recorded = (hash_, took, open_) if took and "record" in row.effects else None
+        if recorded is None:
+            stale = self.tables.judgements[-1]
+            turned = turned._replace(then=row.then, row=stale.name)
+        fate = took if took and "close" in row.effects else "superseded"
+        intends = recorded is not None and "intend" in row.effects
+        return after, turned._replace(said=name), recorded, intends, fate
+
+    def _waits_for(self, world: World, hash_: int) -> bool:
+        session = world.session
+        return session.gate == "file" and self.hash(world.cards[session.approved].content) == hash_
+
+    def _outcome(self, world: World, turned: Turned, filing: Filing | None) -> tuple[Session | None, Turned, str]:
+        _, hash_, status, attempt, fields = turned.event
+        turned = turned._replace(then=status)
+        if filing and status != "filed" and (attempt != filing.attempt or status != filing.status):
+            return None, turned._replace(then="ignored"), ""
+        session, move = world.session, ""
+        if not self._waits_for(world, hash_):
+            return None, turned, ""
+        if fields:
+            session = session._replace(approved=-1, outcome="none", draft=VAGUE)
+            move = "withdraw" if filing else ""
+        else:
+            session = session._replace(outcome=status)
+        after, name = self._decide(world, session)
+        return after, turned._replace(said=name), move
+
+    def _settle(
+        self, world: World, turned: Turned, filing: Filing | None, *, proven: bool
+    ) -> tuple[Session | None, Turned, str]:
+        _, person, act, hash_, attempt = turned.event
+        current = filing is not None and filing.attempt == attempt
+        proven = proven and act == "there" and person in ALLOWED
+        row = self.settles(act, person in ALLOWED, filing.status if filing else "none", current, proven)
+        turned = turned._replace(then=row.then, row=row.name, answered="answer" in row.effects)
+        if filing is None or "settle" not in row.effects:
+            return None, turned, ""
+        if row.then not in SETTLES or (row.then == "filed" and not proven):
+            raise Broken(f"a filing cannot be settled as {row.then}")
+        if "run" not in row.effects or not self._waits_for(world, hash_):
+            return None, turned, SETTLES[row.then]
+        session = world.session
+        match row.then:
+            case "intended":
+                session = session._replace(outcome="none")
+            case "withdrawn":
+                session = session._replace(outcome="none", approved=-1, rejected=hash_)
+            case _:
+                session = session._replace(outcome=row.then)
+        after, name = self._decide(world, session)
+        return after, turned._replace(said=name), SETTLES[row.then]
+
+    # --- Filings -------------------------------------------------------------------------------------------------------
+
+    def _moved(self, world: World, hash_: int, move: str, attempt: int) -> World | None:
+        """The world after a write to the ledger; None if its condition did not hold."""
+        filing = world.filings[hash_]
+        if filing is None:
+            return None
+        row = self.moves(move, filing.status, filing.attempt == attempt)
+        if not row.then:
+            return None
+        looks = 0 if move in ("lose", "file", "again") else filing.looks
+        if move == "put off" and filing.status != "sent":
+            looks = min(looks + 1, 1)
+        after = filing._replace(
+            status=row.then,
+            looks=looks,
+            doubted=filing.doubted or "doubt" in row.effects,
+            asked=move == "ask" or (filing.asked and move != "again"),
+            attempt=filing.attempt + (move == "again"),
+        )
+        if move == "again" and filing.doubted:
+            world = world._replace(risked=_at(world.risked, hash_, world.risked[hash_] + 1))
+        if row.then == "withdrawn":
+            decided = _at(world.decided, hash_, "withdrawn")
+            return world._replace(filings=_at(world.filings, hash_, None), decided=decided)
+        return world._replace(filings=_at(world.filings, hash_, after))
+
+    def _does(self, world: World, number: int, work: Doing) -> Iterator[Transition]:
+        ticket = world.tickets[work.hash]
+        found = "found" if ticket.made == 1 and ticket.seen == "visible" else ""
+
+        def comes(word: str, result: str, after: World = world) -> Transition:
+            return ("step", number, word, work.hash), _works(after, number, work._replace(phase="record", result=result)), None
+
+        match work.phase:
+            case "look":
+                yield comes("finds", found) if found else comes("looks in vain", "nothing")
+                if found:
+                    yield comes("looks in vain", "nothing")
+            case "send":
+                if work.filing.doubted and ticket.seen != "hidden" and ticket.made:
+                    yield comes("finds", found) if found else comes("finds another", "other")
+                    return
+                yield comes("not connected", "later")
+                yield comes("not connected for long", "later for long")
+                yield comes("refused", "refused")
+                made = _ticket(world, work.hash, ticket._replace(made=ticket.made + 1))
+                yield comes("made", "made", made)
+                yield comes("made, reply lost", "unsure", made)
+                yield comes("lost on its way", "unsure")
+                if self.bounds.flying and not ticket.flying:
+                    flying = _ticket(world, work.hash, ticket._replace(flying=True))
+                    yield ("step", number, "under way", work.hash), _works(flying, number, work._replace(phase="wait")), None
+            case "wait":
+                yield comes("no reply", "unsure")
+                if ticket.flying:
+                    made = _ticket(world, work.hash, ticket._replace(flying=False, made=ticket.made + 1))
+                    yield comes("made", "made", made)
+            case "record":
+                yield from self._records(world, number, work)
+
+    def _records(self, world: World, number: int, work: Doing) -> Iterator[Transition]:
+        """The ladder's commit of what a step came to."""
+        result, patient = work.result, True
+        if result == "later for long":
+            result, patient = "later", False
+        if result == "nothing":
+            patient = work.filing.looks == 0
+        row = self.comes_to(result, work.filing.doubted, patient)
+        told = {"file": "filed", "fail": "failed", "ask": "unknown"}
+        if row.then not in (*told, "lose", "put off"):
+            raise Broken(f"a filing cannot {row.then}")
+        if row.then == "file" and result not in ("made", "found"):
+            raise Broken("there is no ticket that it could be filed as")
+        if row.then == "ask" and work.filing.asked:
+            row = replace(row, then="put off")
+        current = world.filings[work.hash]
+        if row.then == "ask" and current and current.asked and current.attempt == work.filing.attempt:
+            yield ("told before", number), _works(world, number, None), None  # the event is known: all is rolled back
+            return
+        for fields in (False, True) if row.then == "fail" else (False,):
+            after, what = self._moved(world, work.hash, row.then, work.filing.attempt), None
+            if after is None:
+                after = world
+            else:
+                assert current
+                now = after.filings[work.hash]
+                what = Moved(work.hash, row.then, current.status, now.status if now else "")
+                tells = self.moves(row.then, current.status, current.attempt == work.filing.attempt).effects
+                if row.then in told and "tell" in tells:
+                    event = ("outcome", work.hash, told[row.then], work.filing.attempt, fields)
+                    after = after._replace(inbox=(*after.inbox, event))
+            label = ("records", number, work.hash, what.now if what else "nothing, it moved on")
+            yield label, _works(after, number, None), what
+
+
+def _at(values: tuple[Any, ...], n: int, value: Any) -> tuple[Any, ...]:
+    return (*values[:n], value, *values[n + 1 :])
+
+
+def _ticket(world: World, hash_: int, ticket: Ticket) -> World:
+    return world._replace(tickets=_at(world.tickets, hash_, ticket))
+
+
+def _works(world: World, number: int, work: Work) -> World:
+    one, other = world.workers
+    return world._replace(workers=(work, other) if number == 0 else (one, work))
+
+
+def alike(world: World) -> World:
+    """The same for all worlds that differ only in which worker does what."""
+    one, other = world.workers
+    if one is None or (other is not None and hash(one) < hash(other)):
+        return world._replace(workers=(other, one))
+    return world
+
