@@ -6,7 +6,7 @@ clicked, and how many tickets the tracker has.
 
 from collections.abc import Callable
 
-from tests.protocol.model import ALLOWED, VAGUE, Happened, Moved, Turned, World
+from tests.protocol.model import ALLOWED, VAGUE, AcceptedTwice, Happened, Moved, Stopped, Turned, World
 
 Invariant = Callable[[World, Happened, World], str]
 
@@ -46,7 +46,11 @@ def i2(before: World, what: Happened, after: World) -> str:
         if what.then != "already" or what.row != ("doubted" if left else "decided"):
             return "somebody is not told that it is approved already"
     elif before.cards[card].status == "open" and link != "another":
-        if not what.decided or what.decided[1] != {"approve": "approved", "reject": "rejected"}[act] or what.then != what.decided[1]:
+        if (
+            not what.decided
+            or what.decided[1] != {"approve": "approved", "reject": "rejected"}[act]
+            or what.then != what.decided[1]
+        ):
             return "the first decision on the open card does not stand"
     return ""
 
@@ -94,7 +98,7 @@ def i4(before: World, what: Happened, after: World) -> str:
 
 def i5(before: World, what: Happened, after: World) -> str:
     """Each event is taken once, and in order."""
-    if isinstance(what, Turned) and what.twice:
+    if isinstance(what, AcceptedTwice) or (isinstance(what, Turned) and what.twice):
         return "an event is taken twice"
     if isinstance(what, Turned) and what.event != before.inbox[0]:
         return "an event is taken out of turn"
@@ -130,7 +134,7 @@ def i7(before: World, what: Happened, after: World) -> str:
             return "an unknown outcome is decided by nobody"
         if what.was in ("failed", "left") and what.now != "filed":
             return "what a person is to settle moves by itself"
-        if what.now == "intended" and not after.risked[what.hash] and (ticket.made or ticket.flying):
+        if what.now == "intended" and not what.repeatable and not after.risked[what.hash] and (ticket.made or ticket.flying):
             return "what was sent is to be sent again"
         if what.was == "filed" and what.now != "filed":
             return "what is filed moves"
@@ -148,6 +152,8 @@ def i7(before: World, what: Happened, after: World) -> str:
 
 def i8(before: World, what: Happened, after: World) -> str:
     """Each act is answered, by what is so."""
+    if isinstance(what, Stopped):
+        return f"a turn fails, or a step: {what.why}"
     if not isinstance(what, Turned):
         return ""
     if not what.answered:

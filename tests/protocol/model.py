@@ -15,7 +15,6 @@ from agent.rules import Row, first
 
 ALLOWED = ("ann", "bob")
 """Who may decide: an approver, and whoever asked for the ticket. Eve may not."""
-PEOPLE = (*ALLOWED, "eve")
 VAGUE = 4
 """A draft that has a title, and misses something that is asked for."""
 OVER = ("filed", "left")
@@ -68,8 +67,10 @@ class Bounds:
     """A request may be under way for long, and arrive after its sender was given up."""
     meddling: bool = False
     """Somebody may edit a ticket in the tracker."""
-    begun: int = 0
-    """1: the conversation starts with a card, approved by ann."""
+    begun: bool = False
+    """The conversation starts with a card that ann has approved."""
+    repeatable: bool = False
+    """The tracker makes one ticket of an approval, however often it is sent."""
 
 
 class Card(NamedTuple):
@@ -202,13 +203,24 @@ class Moved(NamedTuple):
     move: str
     was: str
     now: str
+    repeatable: bool
+
+
+class Stopped(NamedTuple):
+    """A commit that failed."""
+
+    why: str
+
+
+class AcceptedTwice(NamedTuple):
+    """An event that was known."""
 
 
 class Broken(Exception):
     """What the code around the tables would stop at: an assertion, or a constraint of the database."""
 
 
-Happened = Turned | Moved | None
+Happened = Turned | Moved | Stopped | AcceptedTwice | None
 Transition = tuple[tuple[Any, ...], World, Happened]
 
 
@@ -281,21 +293,29 @@ class Machine:
     def inner(self, world: World) -> Iterator[Transition]:
         """What happens by itself: workers, and the tracker."""
         for number, work in enumerate(world.workers):
-            if work is None:
-                if number and world.workers[0] is None:
-                    continue  # the first does what either may
+            try:
+                yield from self._works(world, number, work)
+            except Broken as error:
+                yield ("stops", number, str(error)), world, Stopped(str(error))
+        yield from self._tracker(world)
+
+    def _works(self, world: World, number: int, work: Work) -> Iterator[Transition]:
+        if work is None:
+            if not number or world.workers[0] is not None:  # of two that do nothing, the first does what either may
                 yield from self._begins(world, number)
-            elif isinstance(work, Taking):
-                yield self._commits(world, number, work)
-            else:
-                yield from self._does(world, number, work)
+        elif isinstance(work, Taking):
+            yield self._committed(world, number, work)
+        else:
+            yield from self._does(world, number, work)
+
+    def _tracker(self, world: World) -> Iterator[Transition]:
         for hash_, ticket in enumerate(world.tickets):
             if ticket.made and ticket.seen == "hidden":
                 yield ("index", hash_), _ticket(world, hash_, ticket._replace(seen="visible")), None
             if ticket.seen == "visible" and self.bounds.meddling:
                 yield ("meddle", hash_), _ticket(world, hash_, ticket._replace(seen="edited")), None
             if ticket.flying:
-                yield ("arrives", hash_), _ticket(world, hash_, ticket._replace(flying=False, made=ticket.made + 1)), None
+                yield ("arrives", hash_), _ticket(world, hash_, self._made(ticket)), None
                 yield ("vanishes", hash_), _ticket(world, hash_, ticket._replace(flying=False)), None
 
     # --- People --------------------------------------------------------------------------------------------------------
@@ -303,7 +323,7 @@ class Machine:
     def _people(self, world: World) -> Iterator[Transition]:
         left, bounds = world.left, self.bounds
         if not self.ways.by_key and world.last and len(world.inbox) < bounds.inbox:
-            yield ("redelivered", world.last), world._replace(inbox=(*world.inbox, world.last), last=None), None
+            yield ("redelivered", world.last), world._replace(inbox=(*world.inbox, world.last), last=None), AcceptedTwice()
         if not left.acts or len(world.inbox) >= bounds.inbox:
             return
         if left.says:
@@ -318,25 +338,30 @@ class Machine:
         if world.session.gate == "sure":
             yield self._acts(world, "", ("yes",))
         if left.clicks:
-            clicked = left.clicks < bounds.clicks
-            for person in PEOPLE:
-                if person == "bob" and not clicked:
-                    continue  # who may decide are alike, until one of them did
-                for card in (*range(len(world.cards)), -1):
-                    for act in ("approve", "reject"):
-                        yield self._acts(world, "clicks", ("click", person, act, card, ""))
-                    if person == "ann":
-                        for link in ("offered", "another"):
-                            yield self._acts(world, "clicks", ("click", person, "reject", card, link))
+            for event in self._clicks(world):
+                yield self._acts(world, "clicks", event)
         if left.settles:
             for hash_, filing in enumerate(world.filings):
-                if filing is None and not (hash_ and "withdrawn" in world.decided[hash_]):
+                if filing is None and world.decided[hash_] != "withdrawn":
                     continue
-                attempts = range(1, filing.attempt + 1) if filing else (1,)
-                for attempt in attempts:
+                yield self._acts(world, "settles", ("settle", "eve", "again", hash_, 1))
+                for attempt in range(1, filing.attempt + 1) if filing else (1,):
                     for act in ("there", "again", "leave"):
-                        for person in ("ann", "eve"):
-                            yield self._acts(world, "settles", ("settle", person, act, hash_, attempt))
+                        yield self._acts(world, "settles", ("settle", "ann", act, hash_, attempt))
+
+    def _clicks(self, world: World) -> Iterator[Event]:
+        """Clicks on every card that there ever was. What is refused whatever the card is clicked on the newest one only."""
+        newest = len(world.cards) - 1
+        yield "click", "ann", "approve", -1, ""
+        for card in range(newest + 1):
+            yield "click", "ann", "approve", card, ""
+            yield "click", "ann", "reject", card, ""
+            if world.left.clicks < self.bounds.clicks:  # before that, bob is like ann
+                yield "click", "bob", "approve", card, ""
+            if card == newest:
+                yield "click", "eve", "approve", card, ""
+                yield "click", "ann", "reject", card, "offered"
+                yield "click", "ann", "reject", card, "another"
 
     def _acts(self, world: World, budget: str, event: Event) -> Transition:
         left = world.left._replace(acts=world.left.acts - 1)
@@ -350,7 +375,7 @@ class Machine:
     # --- Turns ---------------------------------------------------------------------------------------------------------
 
     def _begins(self, world: World, number: int) -> Iterator[Transition]:
-        heads = world.inbox[:1] if self.ways.fenced else world.inbox
+        heads = world.inbox[:1] if self.ways.unique else world.inbox
         for event in heads:
             hash_ = self._about(world, event)
             filing = world.filings[hash_] if hash_ else None
@@ -366,7 +391,7 @@ class Machine:
                 after, was = world, filing
                 if "mark" in step.effects:
                     after = self._moved(world, hash_, "send", filing.attempt) or world
-                next_ = self.steps(filing.status, True, False).then
+                next_ = self.steps(filing.status, True, self.bounds.repeatable).then
                 if next_ in ("link", "rest"):
                     continue
                 doing = Doing(hash_, was, next_) if next_ != "doubt" else Doing(hash_, was, "record", "unsure")
@@ -381,9 +406,6 @@ class Machine:
         if event[0] == "settle":
             return event[3]  # type: ignore[no-any-return]
         return 0
-
-    def _commits(self, world: World, number: int, work: Taking) -> Transition:
-        return self._committed(world, number, work)
 
     def _committed(self, world: World, number: int, work: Taking) -> Transition:
         """One transaction: what the event comes to, by what the worker has read."""
@@ -448,7 +470,12 @@ class Machine:
             workers[1 - number] = other._replace(snapshot=read) if read else None  # it would lose the race, and look again
         after = after._replace(workers=(workers[0], workers[1]))
         turned = turned._replace(
-            gate=after.session.gate, opened=opened, decided=decided, move=move, show=event[0] == "show" or (event[0] == "new" and known.session.over), twice=twice,
+            gate=after.session.gate,
+            opened=opened,
+            decided=decided,
+            move=move,
+            show=event[0] == "show" or (event[0] == "new" and known.session.over),
+            twice=twice,
             rejected=known.session.rejected,
         )
         return ("commits", number, event, turned.then, turned.row, turned.said, opened), after, turned
@@ -639,9 +666,10 @@ class Machine:
                     yield comes("finds", found) if found else comes("finds another", "other")
                     return
                 yield comes("not connected", "later")
-                yield comes("not connected for long", "later for long")
-                yield comes("refused", "refused")
-                made = _ticket(world, work.hash, ticket._replace(made=ticket.made + 1))
+                if not self.bounds.repeatable:  # the local one has no connection, and refuses nothing
+                    yield comes("not connected for long", "later for long")
+                    yield comes("refused", "refused")
+                made = _ticket(world, work.hash, self._made(ticket)._replace(flying=ticket.flying))
                 yield comes("made", "made", made)
                 yield comes("made, reply lost", "unsure", made)
                 yield comes("lost on its way", "unsure")
@@ -651,10 +679,14 @@ class Machine:
             case "wait":
                 yield comes("no reply", "unsure")
                 if ticket.flying:
-                    made = _ticket(world, work.hash, ticket._replace(flying=False, made=ticket.made + 1))
+                    made = _ticket(world, work.hash, self._made(ticket))
                     yield comes("made", "made", made)
             case "record":
                 yield from self._records(world, number, work)
+
+    def _made(self, ticket: Ticket) -> Ticket:
+        """The tracker after a request arrived."""
+        return ticket._replace(flying=False, made=1 if self.bounds.repeatable else ticket.made + 1)
 
     def _records(self, world: World, number: int, work: Doing) -> Iterator[Transition]:
         """The ladder's commit of what a step came to."""
@@ -682,7 +714,7 @@ class Machine:
             else:
                 assert current
                 now = after.filings[work.hash]
-                what = Moved(work.hash, row.then, current.status, now.status if now else "")
+                what = Moved(work.hash, row.then, current.status, now.status if now else "", self.bounds.repeatable)
                 tells = self.moves(row.then, current.status, current.attempt == work.filing.attempt).effects
                 if row.then in told and "tell" in tells:
                     event = ("outcome", work.hash, told[row.then], work.filing.attempt, fields)
@@ -710,4 +742,3 @@ def alike(world: World) -> World:
     if one is None or (other is not None and hash(one) < hash(other)):
         return world._replace(workers=(other, one))
     return world
-

@@ -1,0 +1,19 @@
+"""How far the machine is explored: a quick version for every run of the tests, and a large one for `scripts/check_protocol`."""
+
+from tests.protocol.model import Bounds
+
+SMALL = {
+    "talk": Bounds(acts=3, says=2, orders=1, clicks=2, settles=0, flying=False),
+    "filing": Bounds(begun=True, acts=1, says=1, orders=1, clicks=1, settles=1, meddling=True),
+    "settling": Bounds(begun=True, acts=2, says=0, orders=0, clicks=0, settles=2, flying=False),
+    "clicking": Bounds(begun=True, acts=2, says=0, orders=0, clicks=1, settles=1, flying=False),
+    "repeating": Bounds(begun=True, acts=1, says=0, orders=0, clicks=1, settles=1, flying=False, repeatable=True),
+}
+"""For wrong variants, of which there are many."""
+
+QUICK = {
+    "everything": Bounds(acts=3, says=3, orders=1, clicks=2, settles=1),
+    "talk": Bounds(acts=4, says=3, orders=1, clicks=2, settles=0, flying=False),
+    "settling": Bounds(begun=True, acts=2, says=1, orders=0, clicks=1, settles=2),
+    "repeating": Bounds(begun=True, acts=2, says=0, orders=0, clicks=1, settles=2, flying=False, repeatable=True),
+}

@@ -1,0 +1,93 @@
+"""Wrong variants of the protocol, each of which must be caught: some by hand, and mutants of every row of every table."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, get_args, get_type_hints
+
+from agent import rules
+from agent.rules import Row
+from tests.protocol.model import Tables, Ways
+
+FACTS: dict[str, Any] = {
+    "decisions": rules.Situation,
+    "judgements": rules.Click,
+    "settlements": rules.Settling,
+    "steps": rules.Step,
+    "results": rules.Result,
+    "moves": rules.Moving,
+}
+"""The facts of each table."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The protocol, done in another way."""
+
+    name: str
+    tables: Tables = field(default_factory=Tables)
+    ways: Ways = field(default_factory=Ways)
+    invariants: tuple[str, ...] = ()
+    """What it is to break; none: anything."""
+
+
+def _with(table: str, name: str, **changed: Any) -> Tables:
+    rows = tuple(replace(row, **changed) if row.name == name else row for row in getattr(Tables(), table))
+    return replace(Tables(), **{table: rows})
+
+
+def _search_and_retry() -> Tables:
+    """A look in vain is taken for proof, so that the filing is sent again by itself."""
+    moves = [row for row in rules.MOVES if row.name != "look again"]
+    again = Row("look again", "intended", "", {"move": "put off", "filing": "unknown", "current": True})
+    return replace(Tables(), moves=(again, *moves))
+
+
+SEEDED = (
+    Variant("blind retry: whoever finds it sent sends it", _with("steps", "lost", then="send"), invariants=("I3",)),
+    Variant("search and retry: what is not found is sent", _search_and_retry(), invariants=("I3",)),
+    Variant("check, then act: no fence, and no constraint", ways=Ways(fenced=False, unique=False), invariants=("I2",)),
+    Variant("no fence: a turn commits over another", ways=Ways(fenced=False), invariants=("I5",)),
+    Variant("scalar resume: an answer goes to whatever is pending", ways=Ways(bound=False), invariants=("I4",)),
+    Variant("8 digits of a hash of three fields", ways=Ways(whole_hash=False), invariants=("I1",)),
+    Variant("an event is accepted each time it is delivered", ways=Ways(by_key=False), invariants=("I5",)),
+)
+
+
+def mutants() -> Iterator[Variant]:
+    """Each row dropped, put before the row above, given another `then`, deprived of an effect; each guard dropped or flipped."""
+    for table in FACTS:
+        rows: tuple[Row, ...] = getattr(Tables(), table)
+        for n, row in enumerate(rows):
+            for told, changed in _changed(table, rows, n):
+                yield Variant(f"{table}: {row.name}: {told}", replace(Tables(), **{table: changed}))
+
+
+def _changed(table: str, rows: tuple[Row, ...], n: int) -> Iterator[tuple[str, tuple[Row, ...]]]:
+    row, last = rows[n], n == len(rows) - 1
+    if not last:
+        yield "dropped", (*rows[:n], *rows[n + 1 :])
+    if n and not last:
+        yield f"before {rows[n - 1].name}", (*rows[: n - 1], row, rows[n - 1], *rows[n + 1 :])
+    for then in dict.fromkeys(other.then for other in rows if other.then != row.then):
+        yield f"then {then or 'nothing'}", (*rows[:n], replace(row, then=then), *rows[n + 1 :])
+    for effect in row.effects:
+        left = tuple(one for one in row.effects if one != effect)
+        yield f"without {effect}", (*rows[:n], replace(row, effects=left), *rows[n + 1 :])
+    for name, wanted in row.when.items():
+        others = {one: value for one, value in row.when.items() if one != name}
+        if table != "moves" or name != "move":
+            yield f"whatever {name}", (*rows[:n], replace(row, when=others), *rows[n + 1 :])
+            flipped = row.when | {name: _other(table, name, wanted)}
+            yield f"not {name}", (*rows[:n], replace(row, when=flipped), *rows[n + 1 :])
+
+
+def _other(table: str, name: str, wanted: Any) -> Any:
+    hint = get_type_hints(FACTS[table])[name]
+    values = (False, True) if hint is bool else get_args(hint)
+    asked = wanted if isinstance(wanted, tuple) else (wanted,)
+    return tuple(value for value in values if value not in asked)
+
+
+def rows() -> set[tuple[str, str]]:
+    """Every row of every table, by the table's name and its own."""
+    return {(one.name, row.name) for one in fields(Tables) for row in getattr(Tables(), one.name)}
