@@ -1,4 +1,4 @@
-"""Draws the pictures of the docs from the program itself: `.venv/bin/python scripts/pictures.py`."""
+"""Draws the pictures of the docs from the program itself: `PYTHONPATH=. .venv/bin/python scripts/pictures.py`."""
 
 import asyncio
 import io
@@ -14,6 +14,7 @@ from agent.conversation import load
 from agent.replay import run
 from agent.studio import graph
 from skills.trackers import renderers
+from tests.protocol import drawing
 
 ROOT = Path(__file__).parents[1]
 TALK = ROOT / "tests" / "conversations" / "stale-approve.jsonl"
@@ -36,3 +37,4 @@ async def transcript() -> str:
 if __name__ == "__main__":
     (ROOT / "docs" / "chat.svg").write_text(asyncio.run(transcript()))
     (ROOT / "docs" / "graph.mmd").write_text(graph.get_graph().draw_mermaid())
+    drawing.DOCUMENT.write_text(drawing.with_drawing(drawing.DOCUMENT.read_text()))

@@ -8,6 +8,7 @@ import pytest
 
 from agent.cli import main
 from agent.studio import graph
+from tests.protocol import drawing
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

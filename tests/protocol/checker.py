@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from agent.rules import Row
 from tests.protocol.invariants import INVARIANTS, settled
 from tests.protocol.model import Machine, World, alike
 
@@ -27,7 +28,13 @@ class Report:
     invariant: str = ""
     wrong: str = ""
     trace: list[Label] = field(default_factory=list)
-    used: set[tuple[str, str]] = field(default_factory=set)
+    asked: dict[str, dict[tuple[Any, ...], Row]] = field(default_factory=dict)
+    """What the tables were asked, and which row fitted."""
+
+    @property
+    def used(self) -> set[tuple[str, str]]:
+        """The rows that were used, by table and name."""
+        return {(table, row.name) for table, known in self.asked.items() for row in known.values()}
 
 
 def explore(machine: Machine, only: Sequence[str] = (), limit: int = 20_000_000) -> Report:
@@ -53,7 +60,7 @@ class _Exploring:
         finally:
             gc.enable()
             self._report.seconds = time.process_time() - began
-            self._report.states, self._report.used = len(self._number), self._machine.used
+            self._report.states, self._report.asked = len(self._number), self._machine.asked
         return self._report
 
     def _breadth_first(self) -> None:

@@ -7,7 +7,6 @@ what the code around them does: what a turn reads and commits, what a worker doe
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from agent import rules
@@ -231,8 +230,8 @@ class Machine:
     tables: Tables = field(default_factory=Tables)
     ways: Ways = field(default_factory=Ways)
     bounds: Bounds = field(default_factory=Bounds)
-    used: set[tuple[str, str]] = field(default_factory=set)
-    """The rows that were used."""
+    asked: dict[str, dict[tuple[Any, ...], Row]] = field(default_factory=dict)
+    """What the tables were asked, and which row fitted."""
 
     def __post_init__(self) -> None:
         for name, table, facts in (
@@ -253,15 +252,14 @@ class Machine:
     moves: Any = None
 
     def _asks(self, table: str, facts: Any) -> Any:
-        rows = getattr(self.tables, table)
+        rows, known = getattr(self.tables, table), self.asked.setdefault(table, {})
 
-        @lru_cache(maxsize=None)
         def asked(*values: Any) -> Row:
-            try:
-                row = first(rows, facts(*values))
-            except StopIteration:
-                raise Broken(f"no row of {table} fits") from None
-            self.used.add((table, row.name))
+            if (row := known.get(values)) is None:
+                try:
+                    row = known[values] = first(rows, facts(*values))
+                except StopIteration:
+                    raise Broken(f"no row of {table} fits") from None
             return row
 
         return asked

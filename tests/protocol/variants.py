@@ -1,11 +1,11 @@
 """Wrong variants of the protocol, each of which must be caught: some by hand, and mutants of every row of every table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, get_args, get_type_hints
 
 from agent import rules
-from agent.rules import Row
+from agent.rules import Row, first
 from tests.protocol.model import Tables, Ways
 
 FACTS: dict[str, Any] = {
@@ -86,6 +86,20 @@ def _other(table: str, name: str, wanted: Any) -> Any:
     values = (False, True) if hint is bool else get_args(hint)
     asked = wanted if isinstance(wanted, tuple) else (wanted,)
     return tuple(value for value in values if value not in asked)
+
+
+def alters(variant: Variant, asked: Iterable[Mapping[str, Mapping[tuple[Any, ...], Row]]]) -> bool:
+    """Whether the variant says anything else in what the program's own tables were asked: if not, it is the same program."""
+    for known in asked:
+        for table, rows_ in known.items():
+            for facts, row in rows_.items():
+                try:
+                    other = first(getattr(variant.tables, table), FACTS[table](*facts))
+                except StopIteration:
+                    return True
+                if (other.name, other.then, other.effects) != (row.name, row.then, row.effects):
+                    return True
+    return False
 
 
 def rows() -> set[tuple[str, str]]:

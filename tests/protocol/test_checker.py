@@ -1,0 +1,27 @@
+"""The protocol, explored whole within bounds; and that whatever is wrong with it would be found."""
+
+import pytest
+from rich.console import Console
+
+from tests.protocol.__main__ import explored, tries
+from tests.protocol.checker import in_words
+from tests.protocol.scenarios import QUICK
+from tests.protocol.variants import SEEDED, Variant, mutants, rows
+
+MUTANTS = {variant.name: variant for variant in mutants() if variant.name.endswith("dropped")}
+
+
+def test_every_invariant_holds_and_every_row_is_used(capsys: pytest.CaptureFixture[str]) -> None:
+    with capsys.disabled():
+        reports = explored(QUICK, Console())
+    for name, report in reports.items():
+        assert not report.wrong, f"{name}: {report.wrong}\n" + "\n".join(in_words(report.trace))
+        assert report.complete
+    assert set().union(*(report.used for report in reports.values())) == rows()
+
+
+@pytest.mark.parametrize("variant", SEEDED, ids=lambda variant: variant.name)
+def test_what_is_known_to_be_wrong_is_found(variant: Variant) -> None:
+    report = tries(variant)
+    assert report.invariant in variant.invariants
+    print(variant.name, *in_words(report.trace), sep="\n  ")
