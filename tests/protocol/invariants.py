@@ -1,7 +1,7 @@
 """What must be true whatever happens: I1 to I8 of the protocol, as functions over one commit.
 
-None of them reads the tables: they say of what was committed whether it may be so, by what really is: which card stood open, who
-clicked, and how many tickets the tracker has.
+None of them reads the tables: they say of what was committed whether it may be so, by what really is: which card stood open,
+who clicked, and how many tickets the tracker has.
 """
 
 from collections.abc import Callable
@@ -46,12 +46,12 @@ def i2(before: World, what: Happened, after: World) -> str:
         if what.then != "already" or what.row != ("doubted" if left else "decided"):
             return "somebody is not told that it is approved already"
     elif before.cards[card].status == "open" and link != "another":
-        if (
-            not what.decided
-            or what.decided[1] != {"approve": "approved", "reject": "rejected"}[act]
-            or what.then != what.decided[1]
-        ):
-            return "the first decision on the open card does not stand"
+        wanted = {"approve": "approved", "reject": "rejected"}[act]
+        return (
+            ""
+            if what.decided and what.decided[1] == wanted == what.then
+            else "the first decision on the open card does not stand"
+        )
     return ""
 
 
@@ -77,7 +77,7 @@ def i4(before: World, what: Happened, after: World) -> str:
         return "a new card is shown though nothing has changed"
     if what.event[0] != "click":
         return ""
-    _, person, _, card, link = what.event
+    _, person, _, card, _ = what.event
     if what.decided and (card != what.decided[2] or before.cards[card].status != "open"):
         return "a decision is taken on another card than the one that was clicked"
     if what.decided and after.cards[card].status != what.decided[1]:
@@ -159,7 +159,8 @@ def i8(before: World, what: Happened, after: World) -> str:
     if not what.answered:
         return "an act is not answered"
     if what.event[0] == "settle":
-        return _settled(what)
+        wrong = _settled(what)
+        return wrong or (_led(what, after) if what.said else "")
     return _led(what, after) if what.event[0] != "outcome" or what.said else ""
 
 
@@ -221,4 +222,4 @@ def settled(world: World) -> bool:
     if session.gate != "file":
         return True
     filing = world.filings[world.cards[session.approved].content]
-    return filing is not None and filing.status == session.outcome
+    return filing is not None and filing.status == session.outcome and filing.status in ("failed", "unknown")

@@ -497,7 +497,7 @@ class Machine:
             looked = True
         else:
             raise Broken("it looks for similar tickets without end")
-        gate = "sure" if row.name == "sure" else GATES.get(row.then)
+        gate = "sure" if (row.name, row.then) == ("sure", "ask_user") else GATES.get(row.then)
         if gate is None:
             raise Broken(f"there is no gate {row.then}")
         if gate == "file" and session.approved < 0:
@@ -506,7 +506,8 @@ class Machine:
             raise Broken("nothing is asked")
         if gate == "sure" and not session.wish:
             raise Broken("nothing is asked")
-        if row.name in OVER and row.then == "end" and session.outcome not in OVER:
+        ends = {"nothing": True, "forgotten": True, "linked": session.closed == "linked"}
+        if gate == "none" and not ends.get(row.name, session.outcome != "none"):
             raise Broken("nothing came out")
         after = session._replace(gate=gate, looked=looked, open=-1)
         if gate == "preview":

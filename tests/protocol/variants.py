@@ -54,7 +54,7 @@ SEEDED = (
 
 
 def mutants() -> Iterator[Variant]:
-    """Each row dropped, put before the row above, given another `then`, deprived of an effect; each guard dropped or flipped."""
+    """Each row dropped, put before the one above, given another `then`, without an effect; each guard dropped or flipped."""
     for table in FACTS:
         rows: tuple[Row, ...] = getattr(Tables(), table)
         for n, row in enumerate(rows):
@@ -77,7 +77,7 @@ def _changed(table: str, rows: tuple[Row, ...], n: int) -> Iterator[tuple[str, t
         others = {one: value for one, value in row.when.items() if one != name}
         if table != "moves" or name != "move":
             yield f"whatever {name}", (*rows[:n], replace(row, when=others), *rows[n + 1 :])
-            flipped = row.when | {name: _other(table, name, wanted)}
+            flipped = {**row.when, name: _other(table, name, wanted)}
             yield f"not {name}", (*rows[:n], replace(row, when=flipped), *rows[n + 1 :])
 
 
