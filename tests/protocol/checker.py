@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.rules import Row
 from tests.protocol.invariants import INVARIANTS, settled
-from tests.protocol.model import Machine, World, alike
+from tests.protocol.model import Broken, Machine, World, alike
 
 Label = tuple[Any, ...]
 PEOPLE = ("accepted", "redelivered", "crash")
@@ -65,7 +65,11 @@ class _Exploring:
 
     def _breadth_first(self) -> None:
         machine, number, came, holds = self._machine, self._number, self._came, self._holds
-        start = machine.start()
+        try:
+            start = machine.start()
+        except Broken as error:
+            self._fails("I8", f"a turn fails, or a step: {error}", 0, ())
+            return
         number[alike(start)], layer = 0, [start]
         came.append((-1, ()))
         while layer:
