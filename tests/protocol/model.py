@@ -272,6 +272,8 @@ class Machine:
         world = World(Session(), (), ("none",) * sizes, none, (Ticket(),) * sizes, (0,) * sizes, (), (None, None), left)
         if bounds.begun:
             for event in (("say", 1), ("click", "ann", "approve", 0, "")):
+                if event[0] == "click" and not world.cards:
+                    raise Broken("no card is shown")
                 world = world._replace(inbox=(event,), versions=1)
                 world = self._committed(world, 0, Taking(event, None, proven=False))[1]
         return world
