@@ -117,7 +117,9 @@ def i6(before: World, what: Happened, after: World) -> str:
     if what.event[0] == "click" and what.event[4] == "another" and what.event[3] >= 0:
         if what.decided:
             return "the conversation is linked to a ticket that was not offered"
-        if person in ALLOWED and before.cards[what.event[3]].status == "open" and what.then not in ("refused", "already"):
+        card = before.cards[what.event[3]]
+        undecided = card.status == "open" and before.decided[card.content] != "approved"
+        if person in ALLOWED and undecided and what.then != "refused":
             return "somebody is not told that it could not be linked"
     return ""
 
