@@ -85,7 +85,7 @@ def i4(before: World, what: Happened, after: World) -> str:
     if person not in ALLOWED:
         return ""
     if card < 0:
-        return "" if what.row == "unknown" else "somebody is not told that there is no such card"
+        return "" if (what.then, what.row) == ("refused", "unknown") else "somebody is not told that there is no such card"
     status = before.cards[card].status
     if before.decided[before.cards[card].content] == "approved":
         return ""
@@ -182,7 +182,7 @@ def _settled(what: Turned) -> str:
     if not wanted:
         why = {"filed": "filed", "intended": "busy", "sent": "busy"}.get(filing.status)
         why = why or ("late" if attempt != filing.attempt else "unproven" if act == "there" else "gone")
-        if what.row != why:
+        if (what.then, what.row) != ("refused" if why == "unproven" else "already", why):
             return f"somebody is told {what.row} of what is {filing.status}"
     return ""
 
