@@ -15,7 +15,7 @@ from agent.rules import Row, first
 ALLOWED = ("ann", "bob")
 """Who may decide: an approver, and whoever asked for the ticket. Eve may not."""
 VAGUE = 4
-"""A draft that has a title, and misses something that is asked for."""
+"""A draft that has no title yet, which is asked for."""
 OVER = ("filed", "left")
 GATES = {"ask_user": "ask", "preview_ticket": "preview", "file_ticket": "file", "end": "none"}
 SETTLES = {"intended": "again", "filed": "file", "left": "leave", "withdrawn": "withdraw"}
@@ -353,6 +353,7 @@ class Machine:
         """Clicks on every card that there ever was. What is refused whatever the card is clicked on the newest one only."""
         newest = len(world.cards) - 1
         yield "click", "ann", "approve", -1, ""
+        yield "click", "eve", "approve", -1, ""
         for card in range(newest + 1):
             yield "click", "ann", "approve", card, ""
             yield "click", "ann", "reject", card, ""
@@ -489,7 +490,7 @@ class Machine:
                 session.wish,
                 session.approved >= 0,
                 session.draft == VAGUE,
-                session.draft != 0,
+                session.draft not in (0, VAGUE),
                 session.draft not in (0, VAGUE) and self.hash(session.draft) == session.rejected,
                 show,
                 looked,
