@@ -29,6 +29,8 @@ HARMLESS = {
     "steps: early: dropped": "a pause that is over early breaks no invariant",
     "results: later: dropped": "it is a failure at once, which is true",
     "results: in vain: dropped": "people are asked at once",
+    "results: unsure: dropped": "people are asked at once",
+    "moves: fail: dropped": "it stays on record as sent, and so comes to be asked about",
     "moves: link again: dropped": "it is not tied to its conversation",
 }
 """Mutants that break nothing, and why."""
