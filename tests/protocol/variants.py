@@ -30,6 +30,8 @@ HARMLESS = {
     "results: later: dropped": "it is a failure at once, which is true",
     "results: in vain: dropped": "people are asked at once",
     "results: unsure: dropped": "people are asked at once",
+    "results: refused: dropped": "people are asked, who know as much",
+    "results: found: dropped": "people are asked, who can name it",
     "moves: fail: dropped": "it stays on record as sent, and so comes to be asked about",
     "moves: link again: dropped": "it is not tied to its conversation",
 }
