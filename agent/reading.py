@@ -91,7 +91,7 @@ class Listener:
     @property
     def crowded(self) -> bool:
         """As many messages are read by the model as may be at once."""
-        return not self.guided and self.asker.crowded
+        return self.asker.crowded
 
 
 def interview() -> Listener:
@@ -133,7 +133,7 @@ class Reader:
         reading = Reading(state.draft, [*state.calls], spent=state.spent, spent_told=state.spent_told)
         if self._listener.guided:
             for reply in new:
-                await self._guided(self._listener.asker.ask, state, reply, event_id, reading)
+                await self._guided(self._listener.model.ainvoke, state, reply, event_id, reading)
             return reading
         waiting = [*state.unread, *new]
         batch = _fitting(waiting)

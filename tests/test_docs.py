@@ -18,6 +18,11 @@ def test_the_picture_of_the_graph_is_the_graph() -> None:
     assert (ROOT / "docs" / "graph.mmd").read_text() == graph.get_graph().draw_mermaid(), "run scripts/pictures.py"
 
 
+def test_the_pictures_of_the_protocol_are_its_tables() -> None:
+    document = drawing.DOCUMENT.read_text()
+    assert document == drawing.with_drawing(document), "run scripts/pictures.py"
+
+
 @pytest.mark.parametrize("document", ["README.md", *(f"docs/{one.name}" for one in sorted((ROOT / "docs").glob("*.md")))])
 def test_links_lead_somewhere(document: str) -> None:
     path = ROOT / document
