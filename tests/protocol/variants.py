@@ -27,7 +27,6 @@ HARMLESS = {
     "steps: over: dropped": "what is settled is taken for filed, and linking it changes nothing",
     "steps: repeat: dropped": "what may be sent again is looked for instead",
     "steps: early: dropped": "a pause that is over early breaks no invariant",
-    "results: later: dropped": "it is a failure at once, which is true",
     "results: in vain: dropped": "people are asked at once",
     "results: unsure: dropped": "people are asked at once",
     "results: refused: dropped": "people are asked, who know as much",
