@@ -31,6 +31,8 @@ HARMLESS = {
     "results: unsure: dropped": "people are asked at once",
     "results: refused: dropped": "people are asked, who know as much",
     "results: found: dropped": "people are asked, who can name it",
+    "results: made: dropped": "people are asked, and it is looked for",
+    "moves: put off: dropped": "it stays on record as sent, and so comes to be looked for",
     "moves: fail: dropped": "it stays on record as sent, and so comes to be asked about",
     "moves: link again: dropped": "it is not tied to its conversation",
 }
