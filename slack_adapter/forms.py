@@ -185,10 +185,13 @@ class Edited:
         """Raises ValueError if it is none of ours, or of another version of the app."""
         try:
             kept = json.loads(view["private_metadata"])
-            self.session_id, self._base, self._contested = str(kept["s"]), dict(kept["b"]), list(kept.get("c", []))
-            self._blocks = {block["block_id"]: block for block in view["blocks"] if block.get("type") == "input"}
-            self._values = {field: value_of(state) for field, state in states(view) if field in self._blocks}
-        except (KeyError, TypeError, AttributeError) as error:
+            self.session_id, self._contested = str(kept["s"]), list(kept.get("c", []))
+            self._base = {str(field): str(digest) for field, digest in kept["b"].items()}
+            elements = {block["block_id"]: block["element"] for block in view["blocks"] if block.get("type") == "input"}
+            self._files = [str(option["value"]) for option in elements.get("attachments", {}).get("options", [])]
+            self._before = {field: _initial(element) for field, element in elements.items()}
+            self._values = {field: value_of(state) for field, state in states(view) if field in elements}
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError("no form of this version") from error
 
     def operations(self, draft: TicketDraft) -> tuple[list[Operation], list[Operation]]:
@@ -197,8 +200,7 @@ class Edited:
         conflicts: list[Operation] = []
         for field, entered in self._values.items():
             if field == "attachments":
-                shown = [option["value"] for option in self._blocks[field]["element"]["options"]]
-                if gone := [key for key in shown if key not in entered]:
+                if gone := [key for key in self._files if key not in entered]:
                     changed.append(Operation(op="remove", field=field, value=gone))
                 continue
             if field not in self._base or not isinstance(entered, str) or items_of(field, entered) == self._opened(field):
@@ -213,9 +215,11 @@ class Edited:
         """What stood in the input when the form was opened; None where that was its author's own."""
         if field in self._contested:
             return None
-        element = self._blocks[field]["element"]
-        before = element.get("initial_value") or (element.get("initial_option") or {}).get("value") or ""
-        return items_of(field, str(before))
+        return items_of(field, self._before[field])
+
+
+def _initial(element: Mapping[str, Any]) -> str:
+    return str(element.get("initial_value") or (element.get("initial_option") or {}).get("value") or "")
 
 
 def states(view: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -261,5 +265,5 @@ def read_comment(view: Mapping[str, Any]) -> tuple[str, str, str]:
         if not text.strip():
             raise ValueError("an empty comment")
         return str(kept["s"]), str(kept["k"]), text
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError("no form of this version") from error

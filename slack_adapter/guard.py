@@ -144,11 +144,15 @@ class _Shortcut(_Interactive):
     message: _Sent
 
 
+class _State(_Shape):
+    values: dict[str, dict[str, dict[str, Any]]] = Field(default_factory=dict)
+
+
 class _View(_Shape):
     id: Key
     callback_id: str = ""
     blocks: list[dict[str, Any]]
-    state: dict[str, Any]
+    state: _State
 
 
 class _Submission(_Interactive):

@@ -51,7 +51,7 @@ def read_there(view: Mapping[str, Any]) -> tuple[str, Settlement]:
         if not key:
             raise ValueError("no key")
         return str(kept["s"]), Settlement(act="there", draft_hash=str(kept["h"]), attempt=int(kept["a"]), key=key)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError("no form of this version") from error
 
 

@@ -83,7 +83,7 @@ def read_setup(view: Mapping[str, Any]) -> tuple[str, str, ChannelSetting, bool,
         given = {name: entered[name] for name in ("tracker", "project", "assignee", "open_to")}
         given["issue_type"] = "" if entered["issue_type"] == "none" else entered["issue_type"]
         given["labels"] = items_of("labels", entered["labels"])
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError("no form of this version") from error
     try:
         return team, channel, ChannelSetting.model_validate({**given, "approvers": rule}), "home" in ticked, {}

@@ -10,9 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from slack_sdk.signature import SignatureVerifier
 
+from agent.draft import TicketDraft
 from slack_adapter import server
+from slack_adapter.forms import Edited, edit_form
 from slack_adapter.guard import Refused, check_body, check_signature
 from slack_adapter.inbound import parse_value, read
+from slack_adapter.settling import read_there
 from tests.slack.channel import COMPLETE, Channel, words
 
 JSON = {"Content-Type": "application/json"}
@@ -233,3 +236,35 @@ async def test_a_menu_of_another_version_is_answered(ops: Channel) -> None:
     action = {"type": "overflow", "action_id": "more", "block_id": "b", "selected_option": {"value": "x"}, "action_ts": "1.2"}
     await ops.slack.click("U2BOB", card, "approve_draft", actions=[action])
     await ops.until(lambda: any("older version" in text for text in ops.heard("U2BOB")), "an answer")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"blocks": [{"type": "input", "block_id": "title"}]},
+        {"blocks": [{"type": "input", "block_id": "title", "element": 7}]},
+        {"private_metadata": "[" * 900 + "]" * 900},
+        {"private_metadata": '{"s": "T1:C1:1.2", "b": [["title"]]}'},
+    ],
+)
+def test_a_form_that_is_broken_is_none_of_ours(changed: dict) -> None:
+    view = edit_form("T1:C1OPS:1.2", TicketDraft(title="Export fails"))
+    values = {"title": {"value": {"type": "plain_text_input", "value": "Exports fail"}}}
+    assert Edited({**view, "state": {"values": values}}).operations(TicketDraft(title="Export fails"))[0]
+    with pytest.raises(ValueError, match="no form"):
+        Edited({**view, "state": {"values": values}, **changed})
+
+
+@pytest.mark.parametrize("attempt", ["1e999", "NaN", "[]", '"x"', "{}"])
+def test_an_attempt_that_is_no_number_is_none_of_ours(attempt: str) -> None:
+    kept = f'{{"s": "T1:C1OPS:1.2", "h": "{"0" * 64}", "a": {attempt}}}'
+    view = {"private_metadata": kept, "state": {"values": {"key": {"value": {"type": "plain_text_input", "value": "A-1"}}}}}
+    with pytest.raises(ValueError, match=r"no form|integer|int\(\)"):
+        read_there(view)
+
+
+@pytest.mark.parametrize("values", [[], {"title": 7}, {"title": {"value": 7}}])
+def test_a_form_whose_state_has_another_shape_is_refused(values: object) -> None:
+    body = {"type": "view_submission", "user": {"id": "U1"}, "view": {"id": "V1", "blocks": [], "state": {"values": values}}}
+    with pytest.raises(Refused, match="shape"):
+        check_body("application/json", json.dumps(body).encode())
