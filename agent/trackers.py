@@ -46,7 +46,7 @@ class Unsure(Exception):
 class Ticket(BaseModel):
     """A ticket that exists in a tracker."""
 
-    key: str
+    key: str = Field(max_length=300)
     url: str
     title: str = ""
 

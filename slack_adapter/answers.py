@@ -78,7 +78,7 @@ async def answering(client: AsyncWebClient, body: Body) -> AsyncIterator[None]:
 async def show_form(client: AsyncWebClient, body: Body, view: forms.View) -> None:
     """Opens a form for the one who acted, or says why it cannot be opened."""
     try:
-        await client.views_open(trigger_id=body["trigger_id"], view=view)
+        await client.views_open(trigger_id=body.get("trigger_id") or "", view=view)
     except UNANSWERED as error:
         reason = (named(error) if isinstance(error, SlackApiError) else "") or "no answer"
         if reason not in EXPIRED:

@@ -26,7 +26,7 @@ from agent.sealing import SealedTicket
 from agent.trackers import Copy, Later, Missing, Refused, Ticket, Unsure
 from skills.trackers.body import document
 from skills.trackers.compare import the_one
-from skills.trackers.http import LONGEST_PAUSE, Api, address, pause
+from skills.trackers.http import LONGEST_PAUSE, Api, address, careful, pause
 from skills.trackers.looking import PAGE, looked_for
 from skills.trackers.markdown import EMOJI, MENTION, Dialect, details, has_commit, judged, last_mark, markdown
 from skills.trackers.numbered import comment_name, comment_text, envelope, has_comment, number_of
@@ -135,6 +135,7 @@ class Key:
         return jwt.encode({"iat": now - 60, "exp": now + 540, "iss": self.app}, self._pem, algorithm="RS256")
 
 
+@careful
 class GitHubTracker(GitHubRenderer):
     """A GitHub. `site` is where people look at issues."""
 

@@ -21,7 +21,7 @@ from agent.sealing import SealedTicket
 from agent.trackers import Copy, Later, Missing, Refused, Ticket, Unsure
 from skills.trackers.body import document
 from skills.trackers.compare import the_one
-from skills.trackers.http import Api, address
+from skills.trackers.http import Api, address, careful
 from skills.trackers.looking import PAGE, looked_for
 from skills.trackers.markdown import EMOJI, MENTION, Dialect, broken, details, has_commit, judged, last_mark, markdown
 from skills.trackers.numbered import comment_name, comment_text, envelope, has_comment, number_of
@@ -93,6 +93,7 @@ class GitLabRenderer:
 RENDERER = GitLabRenderer()
 
 
+@careful
 class GitLabTracker(GitLabRenderer):
     """A GitLab. `site` is where people look at issues."""
 

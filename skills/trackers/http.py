@@ -2,22 +2,38 @@
 
 A read may be made again, so whatever keeps it from being answered is `Later`. The one POST that files a ticket may not: it is
 `Later` only if it surely did not arrive, `Refused` only if the tracker says so in its own words, and else `Unsure`. Nothing
-here tries anything again.
+here tries anything again. An answer that nobody can read, whatever its form, is one of these, too (`careful`).
 """
 
+import asyncio
 import email.utils
+import functools
+import json
+import logging
+import math
 import re
 import time
-from collections.abc import Callable, Mapping
+import traceback
+import zlib
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 
-from agent.trackers import Later, Missing, Refused, Unsure
+from agent.trackers import Copy, Later, Missing, Refused, Unsure
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+
+PATIENCE = 60.0
+"""Seconds for an answer from its first byte to its last: one that comes byte by byte never lets a read time out."""
+
+LONGEST_ANSWER = 16 * 2**20
+"""Bytes of an answer, unpacked; a hundred of the longest issues are less."""
+
+DEEPEST = 100
+"""Levels of an answer; documents in Jira have a dozen."""
 
 LONGEST_PAUSE = 3600.0
 """Seconds that a tracker may ask us to wait; more is taken for this."""
@@ -37,7 +53,8 @@ class Api:
         self.name, self._explain = name, explain
         # a connection that was kept may be closed under a POST, whose outcome nobody would know then
         limits = httpx.Limits(max_keepalive_connections=0)
-        self._client = httpx.AsyncClient(base_url=base, headers=dict(headers), timeout=TIMEOUT, limits=limits)
+        packed = {"Accept-Encoding": "gzip"}  # what is unpacked here, and no further than is read
+        self._client = httpx.AsyncClient(base_url=base, headers={**packed, **headers}, timeout=TIMEOUT, limits=limits)
 
     async def get(self, path: str, headers: Mapping[str, str] | None = None, **params: Any) -> Any:
         """The JSON at a path. Raises Missing, Refused or Later."""
@@ -50,13 +67,12 @@ class Api:
     async def create(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> Mapping[str, Any]:
         """The one POST: the JSON object that is answered to it. Raises Refused, Later or Unsure."""
         try:
-            response = await self._client.post(path, json=body, headers=headers)
+            response = await self._request("POST", path, json=body, headers=headers)
         except NOT_SENT as error:
             raise Later(self._unreachable(error)) from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            what = (
-                f"within {TIMEOUT.read:.0f} s" if isinstance(error, httpx.TimeoutException) else "before the connection was cut"
-            )
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            late = isinstance(error, httpx.TimeoutException | TimeoutError)
+            what = f"within {TIMEOUT.read:.0f} s" if late else "before the connection was cut"
             raise Unsure(f"{self.name} gave no answer {what}.") from error
         said = _json(response)
         if response.is_success:
@@ -73,8 +89,8 @@ class Api:
 
     async def _again(self, method: str, path: str, **options: Any) -> Any:
         try:
-            response = await self._client.request(method, path, **options)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            response = await self._request(method, path, **options)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             raise Later(self._unreachable(error)) from error
         said = _json(response)
         if response.is_success:
@@ -86,6 +102,23 @@ class Api:
         if response.status_code == 404:
             raise Missing(f"{self.name} has nothing at {response.url.path}.")
         raise Later(f"{self.name} does not answer as it should (status {response.status_code}).")
+
+    async def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """The whole answer; one that is too long, or packed in another way than was asked for, is empty."""
+        async with asyncio.timeout(PATIENCE):
+            request = self._client.build_request(method, path, **options)
+            came = await self._client.send(request, stream=True)
+            try:
+                body = bytearray()
+                async for part in came.aiter_raw():
+                    body += part
+                    if len(body) > LONGEST_ANSWER:
+                        break
+            finally:
+                await came.aclose()
+        content = _unpacked(bytes(body), came.headers.get("content-encoding", ""))
+        kept = [(name, value) for name, value in came.headers.multi_items() if name not in _OF_THE_BODY]
+        return httpx.Response(came.status_code, headers=kept, content=content, request=request)
 
     def _problem(self, response: httpx.Response, said: Any) -> Refused | Later | None:
         """What an error means, as far as that is sure."""
@@ -111,13 +144,13 @@ def pause(response: httpx.Response) -> float | None:
     if wanted.isascii() and wanted.isdigit():
         return min(max(float(wanted), 1.0), LONGEST_PAUSE)
     try:
-        at = email.utils.parsedate_to_datetime(wanted)
-    except ValueError:
+        at = email.utils.parsedate_to_datetime(wanted).timestamp()
+    except (ValueError, OverflowError):
         return None
     now = time.time()
-    with suppress(ValueError):  # the server's own date, if it gives one: our clocks need not agree
+    with suppress(ValueError, OverflowError):  # the server's own date, if it gives one: our clocks need not agree
         now = email.utils.parsedate_to_datetime(response.headers.get("date", "")).timestamp()
-    return min(max(at.timestamp() - now, 1.0), LONGEST_PAUSE)
+    return min(max(at - now, 1.0), LONGEST_PAUSE)
 
 
 def address(variable: str, given: str) -> str:
@@ -137,8 +170,91 @@ def address(variable: str, given: str) -> str:
     return given.strip().rstrip("/")
 
 
+_OF_THE_BODY = ("content-encoding", "content-length", "transfer-encoding")
+
+
+def _unpacked(body: bytes, encoding: str) -> bytes:
+    """The body as it was before it was packed. What cannot be unpacked, or is too long then, is as good as no JSON."""
+    if encoding.strip().lower() == "gzip":
+        try:
+            body = zlib.decompressobj(wbits=31).decompress(body, LONGEST_ANSWER + 1)
+        except zlib.error:
+            return UNREADABLE
+    elif encoding.strip().lower() not in ("", "identity"):
+        return UNREADABLE
+    return body if len(body) <= LONGEST_ANSWER else UNREADABLE
+
+
+UNREADABLE = b"?"
+"""Stands for a body that cannot be read."""
+
+
 def _json(response: httpx.Response) -> Any:
+    """The JSON in an answer; None if there is none, or none that can be kept."""
     try:
-        return response.json()
+        return _kept(json.loads(response.content, parse_constant=_no_number))
     except (ValueError, RecursionError):
         return None
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def _kept(value: Any, levels: int = DEEPEST) -> Any:
+    """The value without what no database can hold: NUL, and halves of characters. Raises ValueError if it is too deep."""
+    if levels == 0:
+        raise ValueError("too deep")
+    match value:
+        case str():
+            return value if value.isascii() and "\0" not in value else _UNKEPT.sub("\ufffd", value)
+        case float() if not math.isfinite(value):
+            raise ValueError("too large")
+        case dict():
+            return {_kept(name, levels): _kept(one, levels - 1) for name, one in value.items()}
+        case list():
+            return [_kept(one, levels - 1) for one in value]
+    return value
+
+
+_UNKEPT = re.compile("[\0\ud800-\udfff]")
+
+# --- Answers of another form ---------------------------------------------------------------------------------------------
+
+Kind = TypeVar("Kind", bound=type[Any])
+Call = Callable[..., Coroutine[Any, Any, Any]]
+
+log = logging.getLogger(__name__)
+
+
+def careful(kind: Kind) -> Kind:
+    """A tracker whose answers may have any form: where one has another than its reader expects, nothing else is raised.
+
+    After the one POST that is `Unsure`, for the ticket may be there; after a read it is `Later`.
+    """
+    for name in ("describe", "create", "find", "read", "search", "link", "comment"):
+        setattr(kind, name, _guarded(getattr(kind, name), Unsure if name == "create" else Later))
+    return kind
+
+
+def _guarded(call: Call, problem: type[Unsure] | type[Later]) -> Call:
+    @functools.wraps(call)
+    async def guarded(self: Any, *given: Any) -> Any:
+        try:
+            answer = await call(self, *given)
+            if isinstance(answer, Copy):
+                answer.draft_hash  # noqa: B018 - it raises if that cannot be sealed
+        except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+            at = traceback.extract_tb(error.__traceback__)[-1]  # not its text, which may repeat the answer
+            log.warning(
+                "%s answered %s in another form: %s in %s:%s",
+                self.name,
+                call.__name__,
+                type(error).__name__,
+                at.name,
+                at.lineno,
+            )
+            raise problem(f"{self._api.name} gave an answer that cannot be read.") from None
+        return answer
+
+    return guarded

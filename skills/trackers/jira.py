@@ -25,7 +25,7 @@ from agent.trackers import Copy, Later, Missing, Refused, Ticket, Unsure
 from skills.trackers import adf, wiki
 from skills.trackers.body import Paragraph, receipt_blocks, text_blocks
 from skills.trackers.compare import compared, the_one
-from skills.trackers.http import Api, address
+from skills.trackers.http import Api, address, careful
 from skills.trackers.jira_fields import KEY, LINE_LIMIT, ROOM, TEXT_LIMIT, described, filled, kind_of, size, units, written
 from skills.trackers.looking import PAGE, looked_for
 
@@ -79,6 +79,7 @@ class JiraRenderer:
 RENDERER = JiraRenderer()
 
 
+@careful
 class JiraTracker(JiraRenderer):
     """A Jira site. `site` is where people look at tickets, `api` where we do."""
 

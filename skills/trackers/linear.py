@@ -25,7 +25,7 @@ from agent.receipt import Piece, Receipt
 from agent.sealing import SealedTicket
 from agent.trackers import Copy, Later, Missing, Refused, Ticket, Unsure
 from skills.trackers.body import Paragraph, document, receipt_blocks, text_blocks
-from skills.trackers.http import LONGEST_PAUSE, Api, address, pause
+from skills.trackers.http import LONGEST_PAUSE, Api, address, careful, pause
 from skills.trackers.looking import looked_for
 from skills.trackers.markdown import EMOJI, Dialect, details, judged, markdown
 
@@ -141,6 +141,7 @@ class LinearRenderer:
 RENDERER = LinearRenderer()
 
 
+@careful
 class LinearTracker(LinearRenderer):
     """A workspace of Linear."""
 
@@ -178,7 +179,7 @@ class LinearTracker(LinearRenderer):
             said = await self._api.create(self._path, {"query": CREATE, "variables": {"input": given}})
             made = _within(said, "data", "issueCreate", "issue")
             if isinstance(key := made.get("identifier"), str) and key:
-                return Ticket(key=key, url=str(made.get("url") or ""), title=request["title"])
+                return Ticket(key=key, url=_url(made.get("url")), title=request["title"])
             if not _may_have_acted(said) and (problem := _meaning(said.get("errors"), {})):
                 raise problem
         except Taken as taken:
@@ -353,7 +354,12 @@ def _nodes(said: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
 
 
 def _ticket(issue: Mapping[str, Any]) -> Ticket:
-    return Ticket(key=issue["identifier"], url=str(issue.get("url") or ""), title=str(issue.get("title") or ""))
+    return Ticket(key=issue["identifier"], url=_url(issue.get("url")), title=str(issue.get("title") or ""))
+
+
+def _url(given: Any) -> str:
+    """An address that a card can link; empty if it is none."""
+    return given if isinstance(given, str) and re.fullmatch(r"https?://[^\s<>|\"]{1,2000}", given) else ""
 
 
 def _envelope(receipt: Receipt) -> str:

@@ -23,7 +23,8 @@ NASTY: tuple[Any, ...] = (
     "", " ", "0", "null", "true", "1.2", "1e999", "9" * 5_000, "a" * 70_000, "a,b" * 3_000, "((((" * 500, "\n" * 2_000,
     *CHARACTERS, "T1:C1OPS:1.2", "T1:C1OPS:1.2:" + "f" * 64, "T1:C1OPS:1.2:" + "f" * 64 + ":KEY-1", "U1ANN", "C1OPS",
     "<!channel>", "<@U1ANN|x>", "<https://a|b>", "../../etc/passwd", "'; DROP TABLE inbox; --", "{{7*7}}", "%s%s%n",
-    "javascript:alert(1)", "2026-02-30T25:61:61Z", "-----BEGIN PRIVATE KEY-----", [], {}, [[]], [{}], {"": {}}, [None], [[[[[]]]]],
+    "javascript:alert(1)", "2026-02-30T25:61:61Z", "-----BEGIN PRIVATE KEY-----",
+    [], {}, [[]], [{}], {"": {}}, [None], [[[[[]]]]],
     {"type": "doc"}, {"id": 1}, {"id": None}, {"value": []}, ["a"] * 2_000, {str(n): n for n in range(500)},
 )  # fmt: skip
 
