@@ -14,6 +14,16 @@ from agent.projects import Project
 from agent.protocol import Question
 from agent.receipt import Receipt
 from agent.sealing import FieldChange, SealedTicket
+from agent.secrets import hide
+
+LONGEST = 2_000
+"""Characters of what a tracker says that are kept."""
+
+
+def _told(text: str) -> str:
+    """What may be shown: trackers, and what stands in front of them, quote whole requests in their errors."""
+    text = hide(text)
+    return text if len(text) <= LONGEST else text[:LONGEST] + " …"
 
 
 class Refused(Exception):
@@ -23,8 +33,8 @@ class Refused(Exception):
     """
 
     def __init__(self, text: str, fields: Mapping[str, str] | None = None) -> None:
-        super().__init__(text)
-        self.fields = dict(fields or {})
+        super().__init__(_told(text))
+        self.fields = {name: _told(said) for name, said in (fields or {}).items()}
 
 
 class Missing(Refused):
@@ -35,12 +45,15 @@ class Later(Exception):
     """It was surely not done, and may be later: a rate limit, or no connection. `seconds`: the pause that was asked for."""
 
     def __init__(self, text: str, seconds: float | None = None) -> None:
-        super().__init__(text)
+        super().__init__(_told(text))
         self.seconds = seconds
 
 
 class Unsure(Exception):
     """Nobody can tell whether it was done; the text says what happened."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(_told(text))
 
 
 class Ticket(BaseModel):

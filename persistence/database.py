@@ -36,7 +36,13 @@ async def open_database(dsn: str, *, concurrency: int = 4) -> AsyncIterator[Data
     `concurrency` is how many turns may run at once in this process; the pools follow it.
     """
     connect = partial(AsyncConnection.connect, dsn)  # libpq reads the URL, as it does for the pools
-    engine = create_async_engine("postgresql+psycopg://", async_creator=connect, pool_size=concurrency, max_overflow=0)
+    engine = create_async_engine(
+        "postgresql+psycopg://",
+        async_creator=connect,
+        pool_size=concurrency,
+        max_overflow=0,
+        hide_parameters=True,  # an error would repeat what people wrote
+    )
     ingest, turns = _pool(dsn, max(2, concurrency // 2)), _pool(dsn, concurrency)
     queue = Queue(dsn, concurrency=concurrency)
     try:

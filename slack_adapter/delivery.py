@@ -10,6 +10,7 @@ from slack_sdk.errors import SlackApiError
 
 from agent.ports import NotYet
 from agent.sealing import SHORT, FieldChange
+from agent.secrets import hide
 from agent.surfaces import CardView, Effect, Outbox
 from slack_adapter import blocks, notes
 from slack_adapter.cards import Cards
@@ -75,7 +76,7 @@ class Delivery:
             return said
         age = (datetime.now(UTC) - effect.at).total_seconds()
         if effect.attempts >= TRIES and age > PATIENCE:
-            return said or str(error) or type(error).__name__
+            return said or hide(str(error)) or type(error).__name__
         return max(1.0, min(2.0 ** min(effect.attempts, 10), 1 + age / 4, LONGEST_PAUSE))  # pauses of Slack's are no tries
 
     async def _deliver(self, effect: Effect) -> float | None:

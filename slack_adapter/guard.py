@@ -149,6 +149,7 @@ class _State(_Shape):
 
 
 class _View(_Shape):
+    type: str  # Bolt reads it unasked
     id: Key
     callback_id: str = ""
     blocks: list[dict[str, Any]]

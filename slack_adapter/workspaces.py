@@ -10,6 +10,8 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from agent.secrets import hide
+
 TTL = 300.0
 """Seconds for which names and user groups are believed."""
 
@@ -19,6 +21,9 @@ FRESH = 30.0
 
 CACHED = 20_000
 """People, channels and groups of a workspace that are remembered."""
+
+LONGEST_PAUSE = 3600.0
+"""Seconds that Slack may ask us to wait; more is taken for this."""
 
 UNANSWERED = (SlackApiError, aiohttp.ClientError, TimeoutError, OSError)
 """What a call of Slack's API can end in, other than its answer."""
@@ -49,7 +54,7 @@ REVOKED = ("invalid_auth", "token_revoked", "account_inactive", "token_expired")
 def named(error: SlackApiError) -> str:
     """What Slack calls the error; empty if it did not answer in its own form, as a gateway before it does."""
     data = getattr(error.response, "data", None)
-    return str(data.get("error", "")) if isinstance(data, dict) and status(error) < 500 else ""
+    return hide(str(data.get("error", "")))[:200] if isinstance(data, dict) and status(error) < 500 else ""
 
 
 def status(error: SlackApiError) -> int:
@@ -60,7 +65,8 @@ def status(error: SlackApiError) -> int:
 def pause_of(error: SlackApiError) -> float | None:
     """The seconds that Slack wants us to wait; None if that is not what it says."""
     if status(error) == 429 or named(error) in ("ratelimited", "rate_limited"):
-        return float(error.response.headers.get("Retry-After", 1))
+        told = str(error.response.headers.get("Retry-After", 1))
+        return min(float(told), LONGEST_PAUSE) if told.isascii() and told.isdigit() else 1.0
     return None
 
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 from typing import Any
 
+from agent.secrets import hide
+
 
 class Usage(Exception):
     """The command cannot go on; the text is one sentence that says what to do. Exit status 2."""
@@ -19,13 +21,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a narrow encoding shows a mark, and ends nothing
     options = _parser().parse_args(arguments)
+    from agent.cli import discreet
+
+    discreet.install()
     try:
         status = _run(options)
         if sys.stdout:
             sys.stdout.flush()
         return status
     except Usage as error:
-        print(f"signoff: {error}", file=sys.stderr)
+        print(f"signoff: {hide(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -23,7 +23,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from agent.catalogue import Catalogue
-from agent.cli import Usage, wiring
+from agent.cli import Usage, discreet, wiring
 from agent.sealing import SealedTicket
 from agent.trackers import Refused
 from persistence.database import Database
@@ -59,7 +59,7 @@ def run(*, host: str, port: int, over_socket: bool) -> int:
         raise Usage("SLACK_APP_TOKEN must be an app-level token (xapp-...): create one under Basic Information, and set it.")
     if not over_socket and not secret:
         raise Usage("SLACK_SIGNING_SECRET is not set: copy it from your app's Basic Information, or use --socket.")
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    discreet.log_to(logging.StreamHandler(sys.stderr), "%(asctime)s %(levelname)s %(name)s: %(message)s")
     with ExitStack() as stack:
         with Console(stderr=True).status("starting …"):
             dsn = stack.enter_context(wiring.database_dsn())

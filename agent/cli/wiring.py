@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from agent.cli import Usage
+from agent.cli import Usage, discreet
 from persistence import embedded
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def database_dsn() -> Iterator[str]:
         server = embedded.start()
     except embedded.EmbeddedError as error:
         raise Usage(str(error)) from None
-    logging.basicConfig(filename=embedded.default_data_dir() / "signoff.log", level=logging.WARNING)
+    discreet.log_to(logging.FileHandler(embedded.default_data_dir() / "signoff.log"))
     with server:
         yield server.dsn
 

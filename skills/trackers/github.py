@@ -23,6 +23,7 @@ from agent.projects import Project, ProjectField, TicketType
 from agent.protocol import Question
 from agent.receipt import Receipt
 from agent.sealing import SealedTicket
+from agent.secrets import remember
 from agent.trackers import Copy, Later, Missing, Refused, Ticket, Unsure
 from skills.trackers.body import document
 from skills.trackers.compare import the_one
@@ -125,6 +126,7 @@ class Key:
             if not isinstance(lent, dict) or not lent.get("token"):
                 raise Later("GitHub lent us no token.")
             self._token, self._until = str(lent["token"]), began + RENEWED
+            remember(self._token)
         return {"Authorization": f"Bearer {self._token}"}
 
     def signed(self) -> str:

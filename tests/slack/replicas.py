@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import IO
 
 from tests.slack_sim import Slack
 
@@ -27,8 +28,10 @@ class Replica:
 
 
 @asynccontextmanager
-async def serve(slack: Slack, dsn: str, *arguments: str, **more: str) -> AsyncIterator[Replica]:
-    """A real `signoff serve`; ends with SIGTERM, and says nothing on standard error."""
+async def serve(
+    slack: Slack, dsn: str, *arguments: str, stderr: IO[bytes] | None = None, **more: str
+) -> AsyncIterator[Replica]:
+    """A real `signoff serve`; ends with SIGTERM."""
     environment = {
         **os.environ,
         "SLACK_API_URL": slack.api_url,
@@ -39,7 +42,7 @@ async def serve(slack: Slack, dsn: str, *arguments: str, **more: str) -> AsyncIt
     }
     given = {name: value for name, value in environment.items() if value}
     process = await asyncio.create_subprocess_exec(
-        SIGNOFF, "serve", *(arguments or ("--port", "0")), env=given, stdout=asyncio.subprocess.PIPE
+        SIGNOFF, "serve", *(arguments or ("--port", "0")), env=given, stdout=asyncio.subprocess.PIPE, stderr=stderr
     )
     try:
         async with asyncio.timeout(60):

@@ -263,8 +263,18 @@ def test_an_attempt_that_is_no_number_is_none_of_ours(attempt: str) -> None:
         read_there(view)
 
 
+def test_a_form_without_a_type_is_refused() -> None:
+    view = {"id": "V1", "blocks": [], "state": {"values": {}}}
+    for kind in ({}, {"type": None}):
+        body = {"type": "view_submission", "user": {"id": "U1"}, "view": {**view, **kind}}
+        with pytest.raises(Refused, match="shape"):
+            check_body("application/json", json.dumps(body).encode())
+    check_body("application/json", json.dumps({**body, "view": {**view, "type": "modal"}}).encode())
+
+
 @pytest.mark.parametrize("values", [[], {"title": 7}, {"title": {"value": 7}}])
 def test_a_form_whose_state_has_another_shape_is_refused(values: object) -> None:
-    body = {"type": "view_submission", "user": {"id": "U1"}, "view": {"id": "V1", "blocks": [], "state": {"values": values}}}
+    view = {"type": "modal", "id": "V1", "blocks": [], "state": {"values": values}}
+    body = {"type": "view_submission", "user": {"id": "U1"}, "view": view}
     with pytest.raises(Refused, match="shape"):
         check_body("application/json", json.dumps(body).encode())
