@@ -6,6 +6,17 @@ from typing import Annotated, Any, Literal
 from urllib.parse import parse_qs
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from slack_bolt.request.async_request import AsyncBoltRequest
+from slack_bolt.request.payload_utils import (
+    to_action,
+    to_command,
+    to_event,
+    to_message,
+    to_options,
+    to_shortcut,
+    to_step,
+    to_view,
+)
 from slack_sdk.signature import SignatureVerifier
 
 BODY_LIMIT = 4_000_000
@@ -222,3 +233,9 @@ def check_payload(payload: Any) -> None:
         model.model_validate(payload)
     if kind == "event_callback" and (speech := _SPEECH.get(payload["event"]["type"])):
         speech.model_validate(payload["event"])
+    try:  # Bolt reads more of a payload than we do, and asks for less before it does
+        body = AsyncBoltRequest(body=payload, mode="socket_mode").body
+        for part in (to_options, to_shortcut, to_action, to_view, to_command, to_event, to_message, to_step):
+            part(body)
+    except (AttributeError, LookupError, TypeError) as error:
+        raise ValueError("Bolt cannot read it") from error

@@ -263,6 +263,19 @@ def test_an_attempt_that_is_no_number_is_none_of_ours(attempt: str) -> None:
         read_there(view)
 
 
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"type": "shortcut", "user": 1.5, "callback_id": "a"},
+        {"type": "view_closed", "view": 1.5},
+        {"type": "event_callback", "team_id": "T1", "event": {"type": "team_join", "message": {"user": 3}}},
+    ],
+)
+def test_what_bolt_would_stumble_over_is_refused(payload: dict) -> None:
+    with pytest.raises(Refused, match="cannot be read"):
+        check_body("application/json", json.dumps(payload).encode())
+
+
 def test_a_form_without_a_type_is_refused() -> None:
     view = {"id": "V1", "blocks": [], "state": {"values": {}}}
     for kind in ({}, {"type": None}):
