@@ -37,6 +37,20 @@ def test_each_promise_names_tests_that_exist() -> None:
         assert re.search(rf"def {test}\(", (ROOT / file).read_text()), test
 
 
+def test_each_claim_about_security_names_tests_that_exist() -> None:
+    text = (ROOT / "docs" / "security.md").read_text()
+    named = [
+        (re.findall(r"`(test_\w+)`", tests), file)
+        for tests, file in re.findall(r"((?:`test_\w+`[ ,\n]*)+)\(?(tests/[\w/]+\.py)", text)
+    ]
+    assert sum(len(tests) for tests, _ in named) == len(re.findall(r"`test_\w+`", text)) >= 40
+    for tests, file in named:
+        for test in tests:
+            assert re.search(rf"def {test}\(", (ROOT / file).read_text()), f"{test} in {file}"
+    for conversation in re.findall(r"`([a-z]+(?:-[a-z]+)+)`", text):
+        assert (ROOT / "tests" / "conversations" / f"{conversation}.jsonl").exists(), conversation
+
+
 def test_files_of_the_architecture_exist() -> None:
     for file in re.findall(
         r"`((?:agent|skills|persistence|slack_adapter)/[\w/]+\.py)`", (ROOT / "docs" / "architecture.md").read_text()
