@@ -64,12 +64,11 @@ class Target:
 async def main(seconds: float, seed: int) -> int:
     """Runs every target for its share of the time; 1 if anything was found."""
     console, targets = Console(), list[Target]()
-    os.environ["SIGNOFF_DATA"] = tempfile.mkdtemp(prefix="signoff-fuzz-")
     names = [name for name in PLACES if name != "Jira Data Center"]
     share = seconds / (len(PARSERS) + 2 * len(names) + 1)
     console.print(f"seed {seed}, {share:.0f} s for each of {len(PARSERS) + 2 * len(names) + 1} targets")
     async with AsyncExitStack() as stack:
-        folder = Path(os.environ["SIGNOFF_DATA"])
+        folder = _folder()
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         for parser in PARSERS:
 
@@ -129,6 +128,14 @@ async def _channel(database: Database, dsn: str) -> AsyncIterator[Channel]:
             finally:
                 server.should_exit = True
                 await running
+
+
+def _folder() -> Path:
+    """A place for the database, which its own user reaches."""
+    folder = Path(tempfile.mkdtemp(prefix="signoff-fuzz-"))
+    folder.chmod(0o755)
+    os.environ["SIGNOFF_DATA"] = str(folder)
+    return folder
 
 
 def _show(console: Console, targets: list[Target]) -> None:

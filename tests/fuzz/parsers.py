@@ -175,7 +175,7 @@ def lines(rng: random.Random) -> list[str]:
             case _:
                 try:
                     changed = mutated(json.loads(given[at]), rng)
-                except ValueError:
+                except (ValueError, RecursionError):  # garbled, or nested already
                     continue
                 given[at] = as_bytes(changed, rng).decode("utf-8", "replace").replace("\n", " ")
     return given
