@@ -23,6 +23,10 @@ BODY_LIMIT = 4_000_000
 """Bytes of a request that are read; Slack's largest, a form with all it shows, stays far below."""
 
 
+DEEPEST = 100
+"""Levels of a payload; Slack's have a dozen or two, and what goes hundreds deep can be read but not written down again."""
+
+
 class Refused(Exception):
     """The request is refused with this status."""
 
@@ -228,6 +232,8 @@ def check_command(form: Any) -> None:
 
 def check_payload(payload: Any) -> None:
     """Raises ValueError for a payload that is not of its type's shape."""
+    if _deeper(payload, DEEPEST):
+        raise ValueError("it is nested too deep")
     kind = _Other.model_validate(payload).type
     if model := _STRICT.get(kind):
         model.model_validate(payload)
@@ -239,3 +245,8 @@ def check_payload(payload: Any) -> None:
             part(body)
     except (AttributeError, LookupError, TypeError) as error:
         raise ValueError("Bolt cannot read it") from error
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(levels == 0 or _deeper(one, levels - 1) for one in inner)

@@ -276,6 +276,15 @@ def test_what_bolt_would_stumble_over_is_refused(payload: dict) -> None:
         check_body("application/json", json.dumps(payload).encode())
 
 
+async def test_what_is_nested_too_deep_to_be_written_down_is_400(ops: Channel) -> None:
+    event = {"type": "message", "channel": "D1ANN", "user": "U1ANN", "ts": "1.2", "channel_type": "im", "text": "hi"}
+    body = json.dumps({"type": "event_callback", "team_id": "T1", "event": {**event, "files": [{"id": "F1", "mode": "deep"}]}})
+    for levels in (150, 900):
+        nested = body.replace('"deep"', "[" * levels + "]" * levels).encode()
+        assert (await ops.slack.raw_post(nested, {**JSON, **ops.slack.sign(nested)})).status == 400
+    assert await ops.count("inbox") == 0
+
+
 def test_a_form_without_a_type_is_refused() -> None:
     view = {"id": "V1", "blocks": [], "state": {"values": {}}}
     for kind in ({}, {"type": None}):
