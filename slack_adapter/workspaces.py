@@ -1,5 +1,6 @@
 """The workspaces the app is installed in: for each a client, who the bot is there, and what is known of people and places."""
 
+import re
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -66,7 +67,7 @@ def pause_of(error: SlackApiError) -> float | None:
     """The seconds that Slack wants us to wait; None if that is not what it says."""
     if status(error) == 429 or named(error) in ("ratelimited", "rate_limited"):
         told = str(error.response.headers.get("Retry-After", 1))
-        return min(float(told), LONGEST_PAUSE) if told.isascii() and told.isdigit() else 1.0
+        return min(float(told), LONGEST_PAUSE) if re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{1,9})?", told) else 1.0
     return None
 
 
