@@ -80,6 +80,8 @@ class Api:
                 return said
             raise Unsure(f"{self.name} gave an answer that cannot be read (status {response.status_code}).")
         if problem := self._problem(response, said):
+            if _names_what_was_made(said) and not self._explain(response, said):
+                raise Unsure(f"{self.name} answered as if it was not done, and names a ticket (status {response.status_code}).")
             raise problem
         raise Unsure(f"{self.name} answered with an error of its own (status {response.status_code}).")
 
@@ -195,6 +197,14 @@ def _json(response: httpx.Response) -> Any:
         return _kept(json.loads(response.content, parse_constant=_no_number))
     except (ValueError, RecursionError):
         return None
+
+
+def _names_what_was_made(said: Any) -> bool:
+    """Whether an answer has the form of one to a ticket that was made, whatever its status is."""
+    if not isinstance(said, dict):
+        return False
+    data = said.get("data")
+    return not said.keys().isdisjoint(("id", "iid", "key", "number")) or (isinstance(data, dict) and any(data.values()))
 
 
 def _no_number(name: str) -> NoReturn:

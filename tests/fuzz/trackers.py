@@ -46,13 +46,15 @@ class Mutating(httpx.AsyncBaseTransport):
         self.changed += 1
         data = await answer.aread()
         await answer.aclose()
-        return self._other(answer, data)
+        return self._other(request, answer, data)
 
-    def _other(self, answer: httpx.Response, data: bytes) -> httpx.Response:
+    def _other(self, request: httpx.Request, answer: httpx.Response, data: bytes) -> httpx.Response:
         rng, status, headers = self.rng, answer.status_code, {"Content-Type": "application/json"}
         match rng.randrange(10):
             case 0:
                 status = rng.choice(CODES)
+                if answer.is_success and request.method == "POST" and status == 429:  # by that a tracker swears it did nothing
+                    status = 503
             case 1:
                 headers |= rng.choice(HEADERS)
             case 2:

@@ -61,6 +61,14 @@ async def test_whether_the_ticket_was_made_is_not_guessed(content: Any) -> None:
         await answering(said(content, 201)).create(sealed(), receipt(sealed()))
 
 
+@pytest.mark.parametrize("status", [301, 401, 429])
+async def test_a_status_that_says_it_was_not_made_is_not_believed_where_the_body_names_it(status: int) -> None:
+    with pytest.raises(Unsure, match="names a ticket"):
+        await answering(said(ISSUE, status)).create(sealed(), receipt(sealed()))
+    with pytest.raises((Later, Refused)):
+        await answering(said({"message": "no"}, status)).create(sealed(), receipt(sealed()))
+
+
 async def test_what_no_database_holds_is_taken_out() -> None:
     copy = await answering(said(b'{"number": 1, "title": "a\\u0000b\\ud800c\\ud83d\\ude00"}')).read(
         "1", sealed(), receipt(sealed())
