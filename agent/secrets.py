@@ -1,15 +1,8 @@
-"""What looks like a secret: text that somebody should look at once more before others can read it. And our own secrets,
-which are nobody's to read: they are taken out of what trackers, models and Slack say before it is kept, shown or logged.
-"""
+"""What looks like a secret: text that somebody should look at once more before others can read it."""
 
-import base64
-import json
-import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
 
 _SECRETS = (
     (
@@ -110,6 +103,13 @@ def spans(text: str) -> list[tuple[int, int]]:
     return [(start, start + len(text[start:end].rstrip(".,;:!?)]}\"'`"))) for start, end in found]
 
 
+def surely(text: str) -> Iterator[str]:
+    """The secrets in the text whose form nothing else has."""
+    for _, pattern in _SECRETS:
+        for found in pattern.finditer(text):
+            yield found[pattern.groups]
+
+
 def _is_card(text: str) -> bool:
     """Whether the digits' sum is a card's."""
     digits = [int(one) for one in text if one.isdigit()][::-1]
@@ -120,51 +120,6 @@ def _is_iban(text: str) -> bool:
     """Whether the number is a bank account's."""
     known = "".join(text.split())
     return int("".join(str(int(one, 36)) for one in known[4:] + known[:4])) % 97 == 1
-# --- Our own -------------------------------------------------------------------------------------------------------------
-
-_OURS = re.compile(r"(?i)(?:TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|API_?KEY|ACCESS_KEY|CREDENTIALS?)$")
-"""How variables that hold a secret are named, ours and those of models' providers."""
-
-SHORTEST = 8
-"""Characters of a secret; a shorter one may be any word."""
-
-HIDDEN = "[hidden]"
-
-_lent: set[str] = set()
-
-
-def remember(secret: str) -> None:
-    """Takes note of a secret of ours that no variable holds, as a token that was lent."""
-    _lent.add(secret)
-
-
-def hide(text: str) -> str:
-    """The text without our own secrets, in any of the forms in which they are sent."""
-    for secret in sorted(_own(), key=len, reverse=True):
-        text = text.replace(secret, HIDDEN)
-    return text
-
-
-def discreet(text: str) -> str:
-    """The text as it may stand in a log: without our secrets, and without what is surely somebody else's."""
-    text = hide(text)
-    for _, pattern in _SECRETS:
-        text = pattern.sub(lambda found: found[0].replace(found[found.re.groups], HIDDEN), text)
-    return text
-
-
-def _own() -> set[str]:
-    values = {one.strip() for name, one in os.environ.items() if _OURS.search(name) and not one.startswith("/")} | _lent
-    for url in [one for one in os.environ.values() if "://" in one and "@" in one]:
-        with suppress(ValueError):
-            parts = urlsplit(url)
-            if parts.password and parts.password != parts.username:
-                values |= {parts.password, unquote(parts.password)}
-    values = {one for one in values if len(one) >= SHORTEST}
-    if email := os.environ.get("JIRA_EMAIL", "").strip():  # it is sent with its token in one word
-        token = os.environ.get("JIRA_TOKEN", "").strip()
-        values.add(base64.b64encode(f"{email}:{token}".encode()).decode())
-    return values | {form for one in values for form in (quote(one, safe=""), json.dumps(one)[1:-1])}
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 from pydantic import BaseModel, Field
 
 from agent.draft import TicketDraft
+from agent.hiding import hide
 from agent.projects import Project
 from agent.protocol import Question
 from agent.receipt import Receipt
 from agent.sealing import FieldChange, SealedTicket
-from agent.secrets import hide
 
 LONGEST = 2_000
 """Characters of what a tracker says that are kept."""

@@ -8,9 +8,9 @@ from typing import Any
 
 from slack_sdk.errors import SlackApiError
 
+from agent.hiding import hide
 from agent.ports import NotYet
 from agent.sealing import SHORT, FieldChange
-from agent.secrets import hide
 from agent.surfaces import CardView, Effect, Outbox
 from slack_adapter import blocks, notes
 from slack_adapter.cards import Cards

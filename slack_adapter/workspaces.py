@@ -11,7 +11,7 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from agent.secrets import hide
+from agent.hiding import hide
 
 TTL = 300.0
 """Seconds for which names and user groups are believed."""

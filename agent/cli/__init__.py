@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 from typing import Any
 
-from agent.secrets import hide
+from agent.hiding import hide
 
 
 class Usage(Exception):

@@ -5,7 +5,7 @@ import sys
 import traceback
 from types import TracebackType
 
-from agent.secrets import discreet
+from agent.hiding import discreet
 
 
 class Formatter(logging.Formatter):

@@ -19,11 +19,11 @@ from urllib.parse import urlsplit
 import httpx
 
 from agent.draft import ISSUE_TYPES, TicketDraft
+from agent.hiding import remember
 from agent.projects import Project, ProjectField, TicketType
 from agent.protocol import Question
 from agent.receipt import Receipt
 from agent.sealing import SealedTicket
-from agent.secrets import remember
 from agent.trackers import Copy, Later, Missing, Refused, Ticket, Unsure
 from skills.trackers.body import document
 from skills.trackers.compare import the_one

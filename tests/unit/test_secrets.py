@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from agent.cli.discreet import Formatter, install
-from agent.secrets import HIDDEN, SHORTEST, discreet, hide, remember
+from agent.hiding import HIDDEN, SHORTEST, discreet, hide, remember
 from agent.trackers import LONGEST, Later, Refused, Unsure
 
 BASIC = base64.b64encode(b"bot@acme.test:abcdefgh12345").decode()
