@@ -23,7 +23,7 @@ NOT_ACTED = ("drop_request", "reset_request", "500", "502", "503", "garbage_befo
 WAITS = ("429", "429_http_date", "refuse")
 """It surely did not."""
 
-HARMLESS = ("delay", "delay_reply", "drip")
+HARMLESS = ("delay", "delay_reply", "slow_drip")
 
 
 @pytest.fixture(params=list(PLACES), scope="module")

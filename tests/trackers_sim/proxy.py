@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from socket import SO_LINGER, SOL_SOCKET
-from typing import Literal
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 Fault = Literal[
@@ -127,6 +127,8 @@ class FaultProxy:
         `path` and `within` (the body) are searched for as regular expressions. `seconds` is how long a delay is, how long a
         slow body takes, and what Retry-After says.
         """
+        if fault not in get_args(Fault):
+            raise ValueError(f"there is no fault {fault}")
         self._plans.append(Planned(fault, times, method, re.compile(path), re.compile(within.encode()), seconds, location))
 
     def heal(self) -> None:
