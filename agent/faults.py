@@ -1,18 +1,71 @@
 """Fault points: places where a test makes a process end, wait or fail, by its environment; elsewhere they do nothing.
 
-`SIGNOFF_FAULT` is NAME=crash, NAME=sleep:SECONDS or NAME=raise, several with commas between them; each works once.
+`SIGNOFF_FAULT` is NAME=ACT, several with commas between them. An act works once: `crash` is kill -9 (`crash:3`: when the place
+is reached for the third time), `sleep:SECONDS` holds up the whole process, `raise` raises `Fault`. `note:FILE` writes the name
+into a file each time, so that a sweep knows where a conversation comes by.
 """
 
 import os
 import signal
 import time
 
-POINTS = (
-    "approval-committed", "filing-sent", "filing-posted", "filing-recorded", "filing-lost", "filing-looked",
-    "settlement-committed",
-)  # fmt: skip
-"""After an approval is on record; then before a ticket is sent, after it was, after that is on record, after it is on record
-that no answer came, after a look for it, and after a person's word on it is on record."""
+POINTS = {
+    "event-accepting": "before an event is on record",
+    "event-accepted": "after it is, before anybody is told so",
+    "errand-accepting": "before an errand, or news of one, is on record",
+    "errand-accepted": "after it is, before anybody is told so",
+    "turn-found": "after a turn's event was read",
+    "facts-known": "after the outside was asked what belongs to the event, and whether its author may decide",
+    "model-asking": "before a model is asked",
+    "model-answered": "after it answered",
+    "similar-asking": "before a tracker is asked for similar tickets",
+    "similar-answered": "after it answered",
+    "same-linking": "before a ticket there is gets the comment that ties it to a conversation",
+    "same-linked": "after it got it, before that is on record",
+    "turn-committing": "after a turn is taken, before anything of it is written",
+    "turn-written": "after all of a turn is written, before it is committed",
+    "turn-committed": "after a turn without a decision is committed",
+    "approval-written": "after a decision is written with its turn, before it is committed",
+    "approval-committed": "after it is",
+    "settlement-written": "after a person's word on a filing is written with its turn, before it is committed",
+    "settlement-committed": "after it is",
+    "filing-beginning": "before a filing's next step is looked up, and put on record as sent if it is that",
+    "filing-sent": "after that, before anything is sent",
+    "filing-posting": "right before a ticket is sent",
+    "filing-posted": "after a ticket was sent and the tracker answered",
+    "filing-ending": "after an outcome is written, before the event that tells of it is",
+    "filing-recorded": "after it is on record that a ticket is filed",
+    "filing-failed": "after it is on record that it surely is not",
+    "filing-asked": "after it is on record that people are asked",
+    "filing-lost": "after it is on record that no answer came",
+    "filing-looking": "before a ticket is looked for",
+    "filing-looked": "after it was",
+    "filing-delayed": "after it is on record that a step is due later",
+    "filing-linking": "before a ticket is tied to its conversation",
+    "filing-linked": "after it was, before that is on record",
+    "filing-rested": "after it is on record that nothing more is to be done",
+    "proof-reading": "before the ticket is read that a person names",
+    "proof-read": "after it was",
+    "delivery-begun": "after it is on record that an effect's delivery was begun",
+    "delivery-made": "after it was made, before that is on record",
+    "delivery-recorded": "after that is on record",
+    "delivery-delayed": "after it is on record that it is due later",
+    "card-recorded": "after it is on record where a card stands, or is about to",
+    "slack-posting": "before a message is posted",
+    "slack-posted": "after it was",
+    "slack-updating": "before a message is updated",
+    "slack-updated": "after it was",
+    "slack-whispering": "before something is said to one person",
+    "slack-whispered": "after it was",
+    "slack-looking": "before our messages are looked for by their keys",
+    "slack-looked": "after they were",
+    "comment-adding": "before a comment is added to a filed ticket",
+    "comment-added": "after it was",
+    "setting-stored": "after a channel's settings are on record, before its cards follow",
+    "terminal-shown": "after a terminal printed an answer, before that is on record",
+    "terminal-recorded": "after that is on record",
+}
+"""Each point, and where it stands."""
 
 
 class Fault(Exception):
@@ -34,13 +87,24 @@ arm()
 
 
 def point(name: str) -> None:
-    """Does here what the environment asks for, once."""
-    if not _ARMED or (act := _ARMED.pop(name, None)) is None:
+    """Does here what the environment asks for."""
+    if _ARMED and name in _ARMED:
+        _act(name)
+
+
+def _act(name: str) -> None:
+    kind, _, value = _ARMED[name].partition(":")
+    if kind == "note":
+        with open(value, "a") as notes:
+            notes.write(f"{name}\n")
         return
-    kind, _, seconds = act.partition(":")
+    if kind == "crash" and value not in ("", "1"):
+        _ARMED[name] = f"crash:{int(value) - 1}"
+        return
+    del _ARMED[name]
     if kind == "crash":
         os.kill(os.getpid(), signal.SIGKILL)
     elif kind == "sleep":
-        time.sleep(float(seconds))
+        time.sleep(float(value))
     else:
         raise Fault(name)

@@ -57,6 +57,7 @@ class Ladder:
     async def go_on(self, session_id: str, draft_hash: str) -> None:
         """Does what is next, if anything is."""
         begun = time.monotonic()
+        point("filing-beginning")
         filing = await self._ledger.begin(session_id, draft_hash)
         if filing is None:
             return
@@ -83,8 +84,10 @@ class Ladder:
         except ValueError as error:
             raise Refused(str(error)) from None
         try:
+            point("proof-reading")
             async with asyncio.timeout(READING):
                 copy = await self._catalogue.of(sealed).read(key, sealed, filing.receipt)
+            point("proof-read")
         except TimeoutError:
             raise Later(f"{key} could not be read within {READING:.0f} s: try it again.") from None
         if not copy.ours or not (copy.receipt or copy.draft_hash == filing.draft_hash):
@@ -96,7 +99,7 @@ class Ladder:
     async def _hopeless(self, filing: Filing, reason: str) -> None:
         """Nothing can be done; what was sent is as unknown as before."""
         if filing.status == "filed":
-            await self._ledger.rest(filing)
+            await self._rest(filing)
         elif filing.status == "intended":
             await self._came_to(filing, "refused", reason)
         else:
@@ -113,6 +116,7 @@ class Ladder:
             if time.monotonic() - begun > STOPPED:  # others may have taken this process for dead
                 await self._came_to(filing, "later", seconds=LOOKS[0])
                 return
+            point("filing-posting")
             ticket = found or await tracker.create(sealed, filing.receipt)
             point("filing-posted")
         except Later as error:
@@ -145,13 +149,14 @@ class Ladder:
                 point("filing-recorded")
             case "fail":
                 await self._ledger.end(filing, FilingOutcome(status="failed", reason=reason, errors=dict(errors or {})))
+                point("filing-failed")
             case "lose":
                 await self._ledger.lost(filing, reason, LOOKS[0])
                 point("filing-lost")
             case "put off" if result == "nothing":
                 await self._look_later(filing, seconds)
             case "put off":
-                await self._ledger.put_off(filing, seconds, told)
+                await self._put_off(filing, seconds, told)
             case "ask":
                 if row.name == "doubted":
                     reason = f"This time it was refused ({reason}), and an earlier attempt got no answer."
@@ -160,14 +165,23 @@ class Ladder:
     async def _ask(self, filing: Filing, reason: str, wanted: float = 0.0) -> None:
         if not filing.asked:
             await self._ledger.end(filing, FilingOutcome(status="unknown", reason=reason))
+            point("filing-asked")
         await self._look_later(filing, wanted)
 
     async def _look_later(self, filing: Filing, wanted: float) -> None:
         """The next look, after the pause that the tracker wants if that is longer."""
         if filing.looks + 1 < len(LOOKS):
-            await self._ledger.put_off(filing, max(LOOKS[filing.looks + 1], wanted))
+            await self._put_off(filing, max(LOOKS[filing.looks + 1], wanted))
         else:
-            await self._ledger.rest(filing)
+            await self._rest(filing)
+
+    async def _put_off(self, filing: Filing, seconds: float, told: str = "") -> None:
+        await self._ledger.put_off(filing, seconds, told)
+        point("filing-delayed")
+
+    async def _rest(self, filing: Filing) -> None:
+        await self._ledger.rest(filing)
+        point("filing-rested")
 
     async def _wait(self, filing: Filing, error: Later) -> None:
         """It surely was not sent: once more later, within reason."""
@@ -185,6 +199,7 @@ class Ladder:
     async def _look(self, filing: Filing, sealed: SealedTicket, tracker: Tracker) -> None:
         """Looks for a ticket that may be there, and asks people once that was in vain for a while."""
         ticket, problem, wanted = None, NOT_FOUND, 0.0
+        point("filing-looking")
         try:
             there = await tracker.find(sealed, filing.receipt)
             ticket, problem = _the_one(filing, there), _odd(there) if there and there.ours else NOT_FOUND
@@ -203,16 +218,18 @@ class Ladder:
     async def _link(self, filing: Filing, tracker: Tracker) -> None:
         """Ties the ticket to its conversation: nicer with than without, and tried as long as what hinders it may pass."""
         assert filing.ticket
+        point("filing-linking")
         try:
             await tracker.link(filing.ticket, filing.receipt)
         except Later as error:
             if filing.looks + 1 < len(LOOKS):
-                await self._ledger.put_off(filing, error.seconds or LOOKS[filing.looks])
+                await self._put_off(filing, error.seconds or LOOKS[filing.looks])
                 return
             log.warning("%s is not tied to its conversation: %s", filing.ticket.key, error)
         except Exception as error:
             log.warning("%s is not tied to its conversation: %s", filing.ticket.key, error)
-        await self._ledger.rest(filing)
+        point("filing-linked")
+        await self._rest(filing)
 
 
 def _odd(copy: Copy) -> str:

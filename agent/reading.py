@@ -15,6 +15,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 
 from agent.asking import PATIENCE, Asker, Unanswered
 from agent.draft import TicketDraft, clean
+from agent.faults import point
 from agent.interview import NAME as INTERVIEW
 from agent.interview import GuidedInterview
 from agent.listening import (
@@ -194,7 +195,9 @@ class Reader:
         try:
             if reading.spent >= self._listener.budget and not reading.calls:  # what is begun is brought to its end
                 raise Unanswered(SPENT)
+            point("model-asking")
             answer = await self._listener.asker.ask(request)
+            point("model-answered")
         except Unanswered as error:
             reading.calls.append(call.model_copy(update={"error": str(error), "milliseconds": _since(began)}))
             raise

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from agent import asking, shows
 from agent.catalogue import Catalogue
+from agent.faults import point
 from agent.ladder import Ladder
 from agent.ports import Facts, LostRace, NotYet, Snapshot, Store, Turn, Unheard, Unreachable, Verdict
 from agent.protocol import Decision, Likeness, Reply, Setting, Settlement
@@ -79,6 +80,7 @@ class Shell:
         """Takes the session's events in order until none is left; `tries` is how often this job was put off before."""
         losses = 0
         while snapshot := await self._store.next(session_id):
+            point("turn-found")
             turn = await self._turn(snapshot, tries)
             try:
                 more = await self._commit(snapshot, turn)
@@ -109,6 +111,7 @@ class Shell:
         for _ in range(TRIES):
             try:
                 known, verdict, heard = await self._gather(snapshot)
+                point("facts-known")
                 async with asyncio.timeout(BUDGET):
                     return replace(await self._turns.take(known, verdict), heard=heard)
             except Unheard as error:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from agent.catalogue import Catalogue
+from agent.faults import point
 from agent.protocol import Found, Likeness, SimilarRequest
 from agent.sealing import Destination
 from agent.trackers import Later, Refused, Ticket
@@ -71,7 +72,9 @@ class Similar:
 
         Raises Refused or Later, as the tracker does.
         """
+        point("same-linking")
         await self._catalogue.named(destination.tracker).comment(comment_id, ticket.key, author, text)
+        point("same-linked")
         return Ticket(key=ticket.key, url=ticket.url, title=ticket.title)
 
     async def _search(self, request: SimilarRequest) -> list[Ticket]:
@@ -79,7 +82,10 @@ class Similar:
         if len(asked) < ENOUGH:
             asked += sorted(set(telling(request.problem)) - set(asked), key=len, reverse=True)[: ENOUGH - len(asked)]
         text = " ".join(asked)
-        return await self._catalogue.named(request.destination.tracker).search(request.destination.project, text)
+        point("similar-asking")
+        found = await self._catalogue.named(request.destination.tracker).search(request.destination.project, text)
+        point("similar-answered")
+        return found
 
 
 def best(request: SimilarRequest, ours: Sequence[tuple[Likeness, float]], theirs: Sequence[Ticket]) -> list[Likeness]:

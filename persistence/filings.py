@@ -13,6 +13,7 @@ from typing import Any
 from psycopg import AsyncConnection
 from sqlalchemy import text
 
+from agent.faults import point
 from agent.ports import ApprovalRecord, Event, Filing, LostRace, Settled
 from agent.protocol import FilingOutcome
 from agent.recording import of_filing
@@ -188,6 +189,7 @@ class PostgresFilings:
         values = outcome.model_dump(include={"key", "url", "reason"})
         async with self._transaction() as driver:
             ended = await (await driver.execute(statement, {**_this(filing), **values})).fetchone()
+            point("filing-ending")
             if ended and _has(move, "tell") and not await accept(driver, event):
                 raise RuntimeError(f"{event.event_id} was told before, and would be told to nobody")
             late = not ended and outcome.key and await self._is_another(driver, filing, outcome.key)

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from agent.faults import point
 from agent.sealing import diff
 from agent.surfaces import CardView, Effect, Posted
 from persistence.database import Database
@@ -125,8 +126,11 @@ class PostgresOutbox:
     async def send(self, key: str, session_id: str, origin: str, body: dict[str, Any]) -> bool:
         """A new effect and the job that delivers it, in one statement."""
         row = {"key": key, "session_id": session_id, "origin": origin, "body": json.dumps(body, separators=(",", ":"))}
+        point("errand-accepting")
         async with self._database.ingest.connection() as driver:
-            return (await (await driver.execute(SEND, row)).fetchone()) is not None
+            sent = (await (await driver.execute(SEND, row)).fetchone()) is not None
+        point("errand-accepted")
+        return sent
 
     async def cards(self, session_id: str) -> list[CardView]:
         """The newest card and every other that still stands somewhere, the newest first."""
@@ -148,6 +152,7 @@ class PostgresOutbox:
             place = await (await driver.execute(POSTED_AT, values)).fetchone()
             await driver.execute(TAKE_PLACE, values)
             await driver.execute(SHOWN, {**values, "posted_at": place["at"] if place else None})
+        point("card-recorded")
 
     async def undelivered(self, limit: int = 20) -> list[dict[str, Any]]:
         """What could never be delivered, the newest first: session_id, body, problem, done_at."""

@@ -97,8 +97,11 @@ class PostgresStore:
 
     async def accept(self, event: Event) -> bool:
         """One statement: the event's row and the job that wakes its session."""
+        point("event-accepting")
         async with self._database.ingest.connection() as driver:
-            return await accept(driver, event)
+            accepted = await accept(driver, event)
+        point("event-accepted")
+        return accepted
 
     async def next(self, session_id: str) -> Snapshot | None:
         """The session with its oldest open event, and for a click what is known of its card."""
@@ -165,6 +168,7 @@ class PostgresStore:
             "found": _json(graph.found.model_dump()) if graph and graph.found else None,
         }
         writes, log = list(_writes(event, turn)), appending(of_turn(snapshot, turn))
+        point("turn-committing")
         decision, settled = graph.decision if graph else None, turn.settled
         if decision or settled:
             async with self._database.engine.connect() as connection, connection.begin() as transaction:
@@ -182,11 +186,14 @@ class PostgresStore:
                         await self._database.queue.defer_file(event.session_id, settled.filing.draft_hash, connection)
                 async with driver.pipeline():  # the log is locked no longer than the commit takes
                     await _send(driver, log)
+                    point("approval-written" if decision else "settlement-written")
                     await transaction.commit()
             point("approval-committed" if decision else "settlement-committed")
         else:
             async with self._database.turns.connection() as driver, driver.pipeline() as pipeline, driver.transaction():
                 more = await _advance(driver, pipeline, row, [*writes, *log])
+                point("turn-written")
+            point("turn-committed")
         return more
 
     async def _decide(self, connection: sqlalchemy.ext.asyncio.AsyncConnection, decision: ApprovalRecord) -> None:

@@ -9,6 +9,7 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.async_context import AsyncBoltContext
 from slack_sdk.web.async_client import AsyncWebClient
 
+from agent.faults import point
 from agent.protocol import AskRequest, PreviewRequest, from_hitl
 from agent.sealing import SHORT
 from agent.surfaces import Standing
@@ -110,6 +111,7 @@ class Commands:
             await refuse(ack, view, wrong)
             return
         await settings.store(team_id, channel, setting, user)
+        point("setting-stored")
         if home != was_home:
             await settings.set_home(team_id, channel if home else "", user)
         key = submission(body, view)

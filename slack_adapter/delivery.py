@@ -8,6 +8,7 @@ from typing import Any
 
 from slack_sdk.errors import SlackApiError
 
+from agent.faults import point
 from agent.hiding import hide
 from agent.ports import NotYet
 from agent.sealing import SHORT, FieldChange
@@ -43,12 +44,14 @@ class Delivery:
             together = (effect, *absorbed)
             if not _is_of_card(effect.body):
                 await self._outbox.begin(effect)
+                point("delivery-begun")
             try:
                 wait = await self._deliver(effect)
             except Exception as error:
                 pause = self._pause(effect, error)
                 if isinstance(pause, float):
                     await self._outbox.later(together, pause, failed=_is_of_card(effect.body))  # the others were begun
+                    point("delivery-delayed")
                     break  # what comes after it in this conversation waits, too
                 log.warning("could not deliver %s: %s", effect.key, pause)
                 with suppress(Exception):  # it is on record in any case
@@ -56,9 +59,12 @@ class Delivery:
                 await self._outbox.done(together, pause)
                 continue
             if wait is None:
+                point("delivery-made")
                 await self._outbox.done(together)
+                point("delivery-recorded")
             else:
                 await self._outbox.later(together, wait)
+                point("delivery-delayed")
         await self._clear_status(session_id)
         return await self._outbox.wait(session_id)
 

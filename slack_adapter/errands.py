@@ -6,6 +6,7 @@ from typing import Any
 
 from slack_sdk.errors import SlackApiError
 
+from agent.faults import point
 from agent.ports import Event, NotYet
 from agent.protocol import Reply
 from agent.surfaces import Effect, Outbox, Sessions
@@ -58,7 +59,10 @@ class Errands:
         session_id, ticket, user, text = (effect.body[name] for name in ("of", "ticket", "user", "text"))
         there = Talk(talk.workspace, session_id)
         try:
-            await self._comment(session_id, effect.key, ticket, await talk.workspace.name("user", user), text)
+            name = await talk.workspace.name("user", user)
+            point("comment-adding")
+            await self._comment(session_id, effect.key, ticket, name, text)
+            point("comment-added")
         except (Later, Refused) as error:
             if isinstance(error, Later) and (datetime.now(UTC) - effect.at).total_seconds() < PATIENCE:
                 raise NotYet(error.seconds or min(2.0**effect.attempts, LONGEST_PAUSE)) from error

@@ -13,6 +13,7 @@ from typing import Any
 
 from slack_sdk.errors import SlackApiError
 
+from agent.faults import point
 from agent.ports import NotYet
 from agent.surfaces import Effect
 from slack_adapter.inbound import thread_of
@@ -82,6 +83,7 @@ class Poster:
 
     async def post(self, talk: Talk, channel: str, thread_ts: str | None, key: str, text: str, shown: Sequence[Block]) -> str:
         """Posts a message under this key; gives its `ts`."""
+        point("slack-posting")
         posted = await self.call(
             talk,
             "chat_postMessage",
@@ -93,6 +95,7 @@ class Poster:
             unfurl_links=False,
             unfurl_media=False,
         )
+        point("slack-posted")
         return str(posted["ts"])
 
     async def there(self, talk: Talk, channel: str, thread_ts: str | None, begun: datetime) -> dict[str, str]:
@@ -105,7 +108,9 @@ class Poster:
             return await self.call(talk, method, channel, cursor=cursor, **options)
 
         try:
+            point("slack-looking")
             messages = await self._paging.read((talk.workspace.team, channel, thread_ts, oldest), page, "messages")
+            point("slack-looked")
         except SlackApiError as error:
             if named(error) != "thread_not_found":  # somebody has deleted the message that began it
                 raise
@@ -122,7 +127,10 @@ class Poster:
     async def update(self, talk: Talk, channel: str, ts: str, text: str, shown: Sequence[Block]) -> bool:
         """Makes a message show this; False if it is no longer there."""
         text = cut(text, FALLBACK)
-        return await self.call(talk, "chat_update", channel, ts=ts, text=text, blocks=list(shown), or_gone=True) is not None
+        point("slack-updating")
+        updated = await self.call(talk, "chat_update", channel, ts=ts, text=text, blocks=list(shown), or_gone=True)
+        point("slack-updated")
+        return updated is not None
 
     async def delete(self, talk: Talk, channel: str, ts: str) -> None:
         """Takes a message away, if it is still there."""
@@ -140,7 +148,9 @@ class Poster:
         thread_ts = talk.thread_ts if in_thread and channel == talk.channel else None
         said: dict[str, Any] = {"text": cut(text, FALLBACK), "blocks": shown, "thread_ts": thread_ts}
         try:
+            point("slack-whispering")
             await self.call(talk, "chat_postEphemeral", channel, user=user, **said)
+            point("slack-whispered")
         except SlackApiError as error:
             if passes(error):
                 raise

@@ -20,6 +20,7 @@ from agent.cli import Usage, wiring
 from agent.cli.acts import Mark, Quit, Say, on_marks, parse
 from agent.cli.screen import JsonScreen, RichScreen, Screen
 from agent.draft import clean
+from agent.faults import point
 from agent.ports import Event
 from agent.protocol import Decision, Reply, Settlement
 from persistence.database import Database
@@ -136,7 +137,11 @@ class _Chat:
             shown = [adapted for one in await self._feed.read() if (adapted := _adapted(one))]
             for one in shown:
                 self._show(one.body)
+            if shown:
+                point("terminal-shown")
             await self._feed.printed(shown)
+            if shown:
+                point("terminal-recorded")
         return {one.body["kind"] for one in shown}
 
     def _show(self, show: Mapping[str, Any]) -> None:
