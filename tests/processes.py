@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -25,7 +25,9 @@ FORKER = (
 import json, os, sys, traceback
 import agent.cli, agent.cli.chat, agent.cli.wiring, agent.graph, agent.model, agent.turn, agent.shell
 import agent.cli.tickets, agent.cli.filings, agent.cli.conversations, persistence.store, persistence.tickets
-import skills.trackers, agent.faults
+import skills.trackers, agent.faults, agent.ladder
+if "serve" in sys.argv:
+    import agent.cli.serve, slack_adapter.cards
 skills.trackers.renderers()
 for line in sys.stdin:
     order = json.loads(line)
@@ -49,6 +51,10 @@ for line in sys.stdin:
         sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")
         os.environ.update(order["env"])
         agent.faults.arm()
+        if hurried := os.environ.get("TEST_HURRIED"):  # nobody wants to wait half a minute before people are asked
+            agent.ladder.LOOKS, agent.ladder.ASKED_AFTER = (0.1,) * 35, int(hurried)
+            if "serve" in order["args"]:
+                slack_adapter.cards.SETTLE = 0.0
         code = agent.cli.main(order["args"])
     except SystemExit as exit:
         code = exit.code or 0
@@ -71,10 +77,10 @@ for line in sys.stdin:
 class Forker:
     """The process that all others are forked from."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, serves: bool = False) -> None:
         self.directory = directory
         self._process = subprocess.Popen(
-            [sys.executable, "-c", FORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", FORKER, *["serve"] * serves], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         self._started = 0
         self._lock = threading.Lock()
@@ -163,16 +169,29 @@ class Signoff:
         os.kill(self.pid, signal.SIGKILL)
         self.wait()
 
+    def end(self) -> None:
+        """SIGTERM, which ends a server."""
+        os.kill(self.pid, signal.SIGTERM)
+
+    def runs(self) -> bool:
+        """Whether it has not ended yet."""
+        if self.status is None and (status := self._forker.order(wait=self.pid)) != RUNS:
+            self.status = status
+        return self.status is None
+
+    def close(self) -> None:
+        """Ends the input."""
+        if self._input:
+            with suppress(BrokenPipeError):
+                self._input.close()
+            self._input = None
+
     def wait(self) -> int:
         """Ends the input, and waits for the exit status."""
-        if self._input:
-            self._input.close()
-            self._input = None
-        while self.status is None:
-            if (status := self._forker.order(wait=self.pid)) == RUNS:
-                time.sleep(0.01)
-            else:
-                self.status = status
+        self.close()
+        while self.runs():
+            time.sleep(0.01)
+        assert self.status is not None
         return self.status
 
     def __enter__(self) -> Self:
@@ -184,9 +203,9 @@ class Signoff:
 
 
 @contextmanager
-def forking(directory: Path) -> Iterator[Forker]:
-    """A forker for as long as tests need it."""
-    forker = Forker(directory)
+def forking(directory: Path, *, serves: bool = False) -> Iterator[Forker]:
+    """A forker for as long as tests need it; `serves`: of processes that are in Slack."""
+    forker = Forker(directory, serves=serves)
     try:
         yield forker
     finally:

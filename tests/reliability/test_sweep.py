@@ -1,0 +1,46 @@
+"""kill -9 at every fault point: real processes, a real PostgreSQL, and people who go on; then all is counted.
+
+In CI each point is tried once, in one conversation that comes by it; SIGNOFF_SWEEP=all tries each in every conversation,
+as often as it comes by there.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from agent.faults import POINTS
+from tests.measures import measured
+from tests.processes import Forker
+from tests.reliability.flows import FLOWS
+from tests.reliability.sweep import Case, mapped, swept
+
+AT_ONCE = int(os.environ.get("SIGNOFF_AT_ONCE", "6"))
+TIMES = {"": 0, "once": 1, "all": 4}
+"""How often a point is tried in one conversation; 0: in one conversation alone."""
+
+
+async def test_nothing_is_lost_or_doubled_wherever_a_process_dies(
+    forkers: dict[str, Forker], dsns: Callable[[], str], tmp_path: Path
+) -> None:
+    reached = await mapped(forkers, dsns, tmp_path, AT_ONCE)
+    never = [name for name in POINTS if not any(name in points for points in reached.values())]
+    assert never == [], "each point is in the way of some conversation"
+    times = TIMES[os.environ.get("SIGNOFF_SWEEP", "")]
+    cases = [
+        Case(flow, point, n)
+        for flow in FLOWS
+        for point, hits in reached[flow.name].items()
+        for n in range(1, min(hits, times or 1) + 1)
+    ]
+    if not times:  # each point once, in the conversation with the fewest of them that has it
+        scarce = sorted(cases, key=lambda case: len(reached[case.flow.name]))
+        cases = list({case.point: case for case in reversed(scarce)}.values())
+    results = await swept(cases, forkers, dsns, AT_ONCE)
+    measured(
+        "sweep",
+        flows={flow.name: [case.point for case in cases if case.flow is flow] for flow in FLOWS},
+        cases=len(cases),
+        died=sum(kills > 0 for kills, _ in results.values()),
+        wrong={str(case): wrong for case, (_, wrong) in results.items() if wrong},
+    )
+    assert {str(case): wrong for case, (_, wrong) in results.items() if wrong} == {}

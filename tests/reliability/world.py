@@ -1,0 +1,307 @@
+"""A world for one conversation that is killed: a database, trackers, Slack, and one process that somebody starts again.
+
+People act as people do: what was not acknowledged they do again, and what was they leave to Signoff.
+"""
+
+import asyncio
+import json
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from tests.invariants import AT_REST, broken
+from tests.processes import Forker, Signoff
+from tests.slack.channel import buttons, words
+from tests.slack_sim import Message, Slack, running_slack
+from tests.trackers_sim.github import GitHub, running_github
+from tests.trackers_sim.proxy import FaultProxy, fault_proxy
+
+COMPLETE = "Title: Export fails\nProblem: It answers 500.\nAcceptance criteria:\n- it finishes\n- it is logged"
+PATIENCE = 90.0
+"""Seconds after which something that does not come is lost."""
+
+ACTS = "SELECT count(*) AS n FROM inbox WHERE kind <> 'outcome'"
+
+
+class World:
+    """Everything of one case. `fault` is what the first process is armed with."""
+
+    def __init__(self, forker: Forker, dsn: str, fault: str, github: GitHub | None, proxy: FaultProxy | None) -> None:
+        self.forker, self.dsn, self.fault, self._github, self._proxy = forker, dsn, fault, github, proxy
+        self.environ = {"TEST_HURRIED": "2", "SIGNOFF_FAULT": "", "SIGNOFF_MODEL": ""}
+        if github and proxy:
+            self.environ |= {
+                "GITHUB_TOKEN": github.token,
+                "GITHUB_API_URL": proxy.url,
+                "SIGNOFF_DESTINATION": "github:acme/web",
+            }
+        self.processes: list[Signoff] = []
+        self.kills = 0
+        self.acknowledged = 0
+        """Acts that Signoff has taken."""
+
+    @property
+    def github(self) -> GitHub:
+        """The tracker outside."""
+        assert self._github
+        return self._github
+
+    @property
+    def proxy(self) -> FaultProxy:
+        """The way there."""
+        assert self._proxy
+        return self._proxy
+
+    @property
+    def process(self) -> Signoff:
+        """The one that runs now."""
+        return self.processes[-1]
+
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        """What the database says; nothing while it is away."""
+        with psycopg.connect(self.dsn, autocommit=True, row_factory=dict_row) as connection:
+            return connection.execute(query.encode()).fetchall()
+
+    def acts(self) -> int:
+        """How many acts of people are on record."""
+        return int(self.rows(ACTS)[0]["n"])
+
+    async def start(self) -> None:
+        """A process: the first one with the fault."""
+        raise NotImplementedError
+
+    async def tend(self) -> bool:
+        """Starts another process if the last one was killed; whether it was."""
+        if self.process.runs():
+            return False
+        assert self.process.status == -9, f"it ended with {self.process.status}: {self.process.stderr}"
+        self.kills += 1
+        await self.start()
+        return True
+
+    async def until(self, found: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
+        """Waits for something, and keeps a process running meanwhile."""
+        end = asyncio.get_running_loop().time() + seconds
+        while not (seen := found()):
+            await self.tend()
+            assert asyncio.get_running_loop().time() < end, f"{what} did not come: {self.state()}"
+            await asyncio.sleep(0.03)
+        return seen
+
+    def state(self) -> str:
+        """What can be said of what hangs."""
+        asked = {name: self.rows(query) for name, query in AT_REST.items()}
+        return str({name: rows for name, rows in asked.items() if rows}) + self.process.stderr[-3000:]
+
+    def wrong(self) -> str:
+        """What is lost or doubled now that all is over; empty if nothing is."""
+        found: dict[str, Any] = broken(self.dsn, at_rest=True)
+        if self.acts() < self.acknowledged:
+            found["acknowledged, and lost"] = (self.acknowledged, self.acts())
+        return json.dumps(found, default=str) if found else ""
+
+    async def rest(self) -> None:
+        """Until nothing more will come."""
+        await self.until(lambda: not any(self.rows(query) for query in AT_REST.values()), "rest")
+
+    async def close(self) -> None:
+        """Ends what runs."""
+        for process in self.processes:
+            if process.runs():
+                process.kill()
+            process.close()
+
+
+class Terminal(World):
+    """A conversation in a terminal."""
+
+    session = "one"
+
+    async def start(self) -> None:
+        """A terminal in the session."""
+        environ = self.environ | {"SIGNOFF_FAULT": "" if self.processes else self.fault}
+        chat = ("chat", "--json", "--as", "ann", "--session", self.session)
+        if self.processes:
+            self.processes[-1].close()
+        self.processes.append(self.forker.start(self.dsn, *chat, environ=environ))
+
+    async def types(self, line: str, needs: str = "") -> None:
+        """Types a line once this terminal shows what it is about; again in the next one if that was not taken."""
+        before, typed = self.acts(), None
+        while self.acts() == before:
+            await self.tend()
+            if typed is not self.process and (not needs or self.process.of_kind(needs)):
+                typed = self.process
+                with suppress(BrokenPipeError):
+                    self.process.send(line.replace("\n", "\\n"))
+            await asyncio.sleep(0.03)
+        self.acknowledged += 1
+
+    def shown(self, kind: str) -> list[dict[str, Any]]:
+        """What any terminal of the conversation has shown."""
+        return [show for process in self.processes for show in process.of_kind(kind)]
+
+    async def sees(self, kind: str) -> None:
+        """Waits until that was shown."""
+        await self.until(lambda: self.shown(kind), kind)
+
+    async def finish(self) -> None:
+        """Leaves; the last terminal ends by itself, once it has printed what its session is owed."""
+        await self.rest()
+        self.process.close()
+        while self.process.runs():
+            await asyncio.sleep(0.03)
+        if self.process.status:
+            await self.tend()
+            await self.finish()
+
+    def wrong(self) -> str:
+        """Also what was never printed."""
+        owed = self.rows("SELECT key FROM effects WHERE done_at IS NULL")
+        return super().wrong() + (f"never printed: {owed}" if owed else "")
+
+
+class Workspace(World):
+    """A conversation in Slack, with one server."""
+
+    slack: Slack
+    thread = ""
+
+    async def start(self) -> None:
+        """A server, which Slack is told of."""
+        environ = self.environ | {"SIGNOFF_FAULT": "" if self.processes else self.fault}
+        environ |= {
+            "SLACK_API_URL": self.slack.api_url,
+            "SLACK_BOT_TOKEN": self.slack.bot_token,
+            "SLACK_SIGNING_SECRET": self.slack.signing_secret,
+        }
+        process = self.forker.start(self.dsn, "serve", "--port", "0", script="", environ=environ)
+        self.processes.append(process)
+        while not (found := re.search(r"http://[^;\s]+", process.stdout)):
+            if not process.runs():
+                await self.tend()
+                return
+            await asyncio.sleep(0.03)
+        self.slack.deliver_to(found[0])
+
+    async def _acts(self, act: Callable[[], Any]) -> Any:
+        """Does something until it is acknowledged."""
+        while True:
+            acting = asyncio.ensure_future(act())
+            while not acting.done():
+                await self.tend()
+                await asyncio.sleep(0.03)
+            done = acting.result()
+            answer = getattr(done, "answer", done)
+            if answer is None or answer.status == 200:
+                return done
+            await asyncio.sleep(0.05)
+
+    async def says(self, text: str, by: str = "U1ANN", mention: bool = True) -> Message:
+        """A message, in the conversation's thread if there is one."""
+        thread = self.thread or None
+        message: Message = await self._acts(lambda: self.slack.say(by, "C1OPS", text, thread_ts=thread, mention=mention))
+        self.acknowledged += 1
+        self.thread = self.thread or message.ts
+        return message
+
+    async def clicks(self, message: Message, action: str, by: str = "U2BOB") -> None:
+        """A click on a button."""
+        await self._acts(lambda: self.slack.click(by, message, action))
+
+    async def decides(self, message: Message, action: str, by: str = "U2BOB") -> None:
+        """A click that is an act of its own."""
+        await self.clicks(message, action, by)
+        self.acknowledged += 1
+
+    async def form(self, open_it: Callable[[], Any], values: dict[str, Any], by: str = "U2BOB") -> None:
+        """Opens a form and submits it, as often as it takes; one whose opening was lost with a process is opened anew."""
+        while True:
+            await self._acts(open_it)
+            opened = None
+            for _ in range(100):
+                if opened := next(iter(self.slack.views(by)), None):
+                    break
+                if await self.tend():
+                    break
+                await asyncio.sleep(0.03)
+            if opened is None:
+                continue
+            submitting = asyncio.ensure_future(self.slack.submit(by, opened, values))
+            while not submitting.done():
+                await self.tend()
+                await asyncio.sleep(0.03)
+            if submitting.result().ok:
+                return
+            self.slack.close_views(by)
+
+    def said(self, thread: str = "") -> list[Message]:
+        """What Signoff said in the thread."""
+        return [one for one in self.slack.thread("C1OPS", thread or self.thread) if one.user == self.slack.bot_user]
+
+    async def sees(self, text: str, button: str = "", thread: str = "") -> Message:
+        """The message with that text and button, once it is there."""
+
+        def found() -> Message | None:
+            seen = [one for one in self.said(thread) if text in words(one.blocks) and (not button or button in buttons(one))]
+            return seen[-1] if seen else None
+
+        message: Message = await self.until(found, f"{text} {button}")
+        return message
+
+    async def finish(self) -> None:
+        """Until nothing more will come; the server then ends as it is told to."""
+        await self.rest()
+        await asyncio.sleep(0.1)
+        await self.tend()
+        await self.rest()
+        self.process.end()
+        while self.process.runs():
+            await asyncio.sleep(0.03)
+        if self.process.status == -9:
+            await self.tend()
+            await self.finish()
+            return
+        assert self.process.status in (0, -15), f"{self.process.status} {self.process.stderr}"
+
+    def wrong(self) -> str:
+        """Also what was posted twice."""
+        posted = [message for place in self.slack.channels for message in self.slack.channel_messages(place)]
+        keys = Counter(one.metadata["event_payload"]["key"] for one in posted if one.metadata)
+        doubled = [key for key, times in keys.items() if times > 1]
+        return super().wrong() + (f"posted twice: {doubled}" if doubled else "")
+
+
+@asynccontextmanager
+async def world(kind: type[World], forkers: dict[str, Forker], dsn: str, fault: str, *, outside: bool) -> AsyncIterator[Any]:
+    """A world with a process in it; `outside`: with GitHub, behind a proxy."""
+    async with AsyncExitStack() as stack:
+        github = proxy = None
+        if outside:
+            github = await stack.enter_async_context(running_github())
+            github.add_repository("acme/web")
+            proxy = await stack.enter_async_context(fault_proxy(github.url))
+        forker = forkers["serve" if kind is Workspace else "chat"]
+        here = kind(forker, dsn, fault, github, proxy)
+        if isinstance(here, Workspace):
+            here.slack = await stack.enter_async_context(running_slack())
+            here.slack.retry_waits = (0.2,) * 100
+            for user, name in (("U1ANN", "ann"), ("U2BOB", "bob")):
+                here.slack.add_user(user, name)
+            here.slack.add_user("U0ADA", "ada", admin=True)
+            here.slack.add_channel("C1OPS", "ops", ["U1ANN", "U2BOB", "U0ADA"])
+        try:
+            yield here
+        finally:
+            await here.close()
+
+
+def notes(path: Path) -> Counter[str]:
+    """The points that a conversation came by, and how often."""
+    return Counter(path.read_text().split()) if path.exists() else Counter()
