@@ -27,7 +27,8 @@ ALWAYS = {
     """,
     "I1: a decision is about a card of its session with its hash": f"""
         SELECT decided.event_id FROM {_DECIDED} decided LEFT JOIN previews card
-        ON card.preview_id = decided.preview_id AND card.session_id = decided.session_id AND card.draft_hash = decided.draft_hash
+        ON card.preview_id = decided.preview_id AND card.session_id = decided.session_id
+        AND card.draft_hash = decided.draft_hash
         WHERE card.preview_id IS NULL
     """,
     "I1: a local ticket is one that was approved, byte by byte": """
@@ -79,10 +80,6 @@ ALWAYS = {
         SELECT event.event_id FROM inbox event JOIN {_DECIDED} decided USING (event_id)
         WHERE NOT starts_with(decided.draft_hash, coalesce(event.body::json ->> 'draft_hash', '-'))
         OR coalesce(event.body::json ->> 'preview_id', decided.preview_id) <> decided.preview_id
-    """,
-    "I4: no card is open that was approved": """
-        SELECT card.preview_id FROM previews card JOIN approvals approval USING (session_id, draft_hash)
-        WHERE card.status = 'open' AND approval.status = 'approved'
     """,
     "I5: a session has taken as many turns as it has processed events": """
         SELECT session_id, turn FROM sessions session WHERE turn <> (

@@ -38,7 +38,9 @@ async def rejected(here: Terminal) -> None:
     await here.types(COMPLETE)
     await here.types("/reject too vague", "preview")
     await here.types("/edit title=Exports fail in Safari", "question")
-    await here.until(lambda: any("Safari" in show["sealed"]["title"] for show in here.process.of_kind("preview")), "the new card")
+    await here.until(
+        lambda: any("Safari" in show["sealed"]["title"] for show in here.process.of_kind("preview")), "the new card"
+    )
     await here.types("/approve", "preview")
     await here.sees("filed")
 
@@ -167,6 +169,19 @@ async def slack_unanswered(here: Workspace) -> None:
     await here.sees("Filed as")
 
 
+async def hiccups(here: Workspace) -> None:
+    """Slack does things and does not say so, and somebody clicks too late."""
+    here.slack.drop_reply("chat.postMessage", times=2)
+    here.slack.drop_reply("chat.update")
+    await here.start()
+    await here.says(COMPLETE)
+    card = await here.sees("Create in", "approve_draft")
+    await here.decides(card, "approve_draft")
+    await here.decides(card, "approve_draft", "U1ANN")
+    await here.sees("Filed as")
+    await here.until(lambda: here.slack.ephemerals("U1ANN"), "an answer")
+
+
 async def command(here: Workspace) -> None:
     """A slash command."""
     await here.start()
@@ -217,6 +232,7 @@ FLOWS = [
     Flow("Slack: rejected, then changed", Workspace, slack_rejected),
     Flow("Slack: it is that ticket", Workspace, slack_same),
     Flow("Slack: no answer, filed again", Workspace, slack_unanswered),
+    Flow("Slack: lost answers, a late click", Workspace, hiccups),
     Flow("Slack: a command", Workspace, command),
     Flow("Slack: a comment", Workspace, commented),
     Flow("Slack: settings", Workspace, settled, outside=False),

@@ -63,8 +63,8 @@ CRASHES = tuple(
     name for name in faults.POINTS if name.startswith(("event", "turn", "approval", "settlement", "filing", "same"))
 )
 TABLES = (
-    "inbox", "sessions", "filings", "approvals", "approval_history", "previews", "effects", "model_calls", "tickets", "comments",
-    "procrastinate_events", "procrastinate_jobs",
+    "inbox", "sessions", "filings", "approvals", "approval_history", "previews", "effects", "model_calls", "tickets",
+    "comments", "procrastinate_events", "procrastinate_jobs",
 )  # fmt: skip
 
 
@@ -93,7 +93,7 @@ class Tracker(LocalRenderer):
     async def create(self, sealed: SealedTicket, receipt: Receipt) -> Ticket:
         does = self.next.pop(0) if self.next else "made"
         row = await self._look(receipt.marker)
-        assert row and row["status"] == "sent", f"it is sent, and on record as {row}"
+        assert (row or {}).get("status") == "sent", f"it is sent, and on record as {row}"
         if does == "later":
             raise Later("It cannot be reached.")
         if does == "pause":
