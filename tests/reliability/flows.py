@@ -29,7 +29,7 @@ async def terminal(here: Terminal) -> None:
     await here.start()
     await here.types(COMPLETE)
     await here.types("/approve", "preview")
-    await here.sees("filed")
+    await here.files()
 
 
 async def rejected(here: Terminal) -> None:
@@ -42,7 +42,7 @@ async def rejected(here: Terminal) -> None:
         lambda: any("Safari" in show["sealed"]["title"] for show in here.process.of_kind("preview")), "the new card"
     )
     await here.types("/approve", "preview")
-    await here.sees("filed")
+    await here.files()
 
 
 async def listening(here: Terminal) -> None:
@@ -52,7 +52,7 @@ async def listening(here: Terminal) -> None:
         await here.start()
         await here.types(SAID)
         await here.types("/approve", "preview")
-        await here.sees("filed")
+        await here.files()
         await here.finish()
 
 
@@ -63,7 +63,7 @@ async def same(here: Terminal) -> None:
     await here.start()
     await here.types(COMPLETE)
     await here.types("/approve", "preview")
-    await here.sees("filed")
+    await here.files()
     await here.finish()
     here.session, here.fault = "one", fault
     here.processes.clear()
@@ -82,7 +82,7 @@ async def unanswered(here: Terminal) -> None:
     await here.types("/approve", "preview")
     await here.sees("unsettled")
     await here.types("/there acme/web#1", "unsettled")
-    await here.sees("filed")
+    await here.files()
 
 
 async def found(here: Terminal) -> None:
@@ -91,7 +91,7 @@ async def found(here: Terminal) -> None:
     await here.start()
     await here.types(COMPLETE)
     await here.types("/approve", "preview")
-    await here.sees("filed")
+    await here.files()
 
 
 async def refused(here: Terminal) -> None:
@@ -103,7 +103,7 @@ async def refused(here: Terminal) -> None:
     await here.sees("unsettled")
     here.github.heal()
     await here.types("/again", "unsettled")
-    await here.sees("filed")
+    await here.files()
 
 
 async def paused(here: Terminal) -> None:
@@ -112,7 +112,7 @@ async def paused(here: Terminal) -> None:
     await here.start()
     await here.types(COMPLETE)
     await here.types("/approve", "preview")
-    await here.sees("filed")
+    await here.files()
 
 
 async def slack(here: Workspace) -> None:
@@ -120,7 +120,7 @@ async def slack(here: Workspace) -> None:
     await here.start()
     await here.says(COMPLETE)
     await here.decides(await here.sees("Create in", "approve_draft"), "approve_draft")
-    await here.sees("Filed as")
+    await here.files()
 
 
 async def by_form(here: Workspace) -> None:
@@ -132,7 +132,7 @@ async def by_form(here: Workspace) -> None:
     await here.form(lambda: here.slack.click("U2BOB", card, "request_changes"), title)
     here.acknowledged += 1
     await here.decides(await here.sees("Exports fail", "approve_draft"), "approve_draft")
-    await here.sees("Filed as")
+    await here.files()
 
 
 async def slack_rejected(here: Workspace) -> None:
@@ -143,7 +143,7 @@ async def slack_rejected(here: Workspace) -> None:
     await here.sees("", "fill_in")
     await here.says("Title: Exports fail")
     await here.decides(await here.sees("Exports fail", "approve_draft"), "approve_draft")
-    await here.sees("Filed as")
+    await here.files()
 
 
 async def slack_same(here: Workspace) -> None:
@@ -166,7 +166,7 @@ async def slack_unanswered(here: Workspace) -> None:
     asked = await here.sees("Nobody can tell", "file_again")
     here.proxy.heal()
     await here.decides(asked, "file_again")
-    await here.sees("Filed as")
+    await here.files()
 
 
 async def hiccups(here: Workspace) -> None:
@@ -178,7 +178,7 @@ async def hiccups(here: Workspace) -> None:
     card = await here.sees("Create in", "approve_draft")
     await here.decides(card, "approve_draft")
     await here.decides(card, "approve_draft", "U1ANN")
-    await here.sees("Filed as")
+    await here.files()
     await here.until(lambda: here.slack.ephemerals("U1ANN"), "an answer")
 
 
@@ -193,7 +193,7 @@ async def command(here: Workspace) -> None:
 
     here.thread = (await here.until(begun, "a thread"))[0].ts
     await here.decides(await here.sees("Create in", "approve_draft"), "approve_draft")
-    await here.sees("Filed as")
+    await here.files()
 
 
 async def commented(here: Workspace) -> None:
@@ -215,7 +215,7 @@ async def settled(here: Workspace) -> None:
     )
     here.acknowledged += 1
     await here.decides(await here.sees("Create in PLAT", "approve_draft"), "approve_draft")
-    await here.sees("Filed as")
+    await here.files()
 
 
 FLOWS = [

@@ -31,8 +31,7 @@ async def played(flow: Flow, forkers: dict[str, Forker], dsn: str, fault: str) -
         async with world(flow.kind, forkers, dsn, fault, outside=flow.outside) as here:
             async with asyncio.timeout(240):
                 await flow.play(here)
-                if here.process.runs():
-                    await here.finish()
+                await here.finish()
             tickets = len(here.github.issues) if flow.outside else here.rows("SELECT count(*) AS n FROM tickets")[0]["n"]
             wrong = here.wrong()
             if tickets != flow.tickets:

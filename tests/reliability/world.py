@@ -6,6 +6,7 @@ People act as people do: what was not acknowledged they do again, and what was t
 import asyncio
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -43,6 +44,9 @@ class World:
             }
         self.processes: list[Signoff] = []
         self.kills = 0
+        self.may_end: tuple[int, ...] = (-9,)
+        """How a process may end, and be started again."""
+        self._settled = 0
         self.acknowledged = 0
         """Acts that Signoff has taken."""
 
@@ -64,9 +68,16 @@ class World:
         return self.processes[-1]
 
     def rows(self, query: str) -> list[dict[str, Any]]:
-        """What the database says; nothing while it is away."""
-        with psycopg.connect(self.dsn, autocommit=True, row_factory=dict_row) as connection:
-            return connection.execute(query.encode()).fetchall()
+        """What the database says, once it is there."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                with psycopg.connect(self.dsn, autocommit=True, row_factory=dict_row) as connection:
+                    return connection.execute(query.encode()).fetchall()
+            except psycopg.OperationalError:  # it was cut
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
 
     def acts(self) -> int:
         """How many acts of people are on record."""
@@ -80,7 +91,7 @@ class World:
         """Starts another process if the last one was killed; whether it was."""
         if self.process.runs():
             return False
-        assert self.process.status == -9, f"it ended with {self.process.status}: {self.process.stderr}"
+        assert self.process.status in self.may_end, f"it ended with {self.process.status}: {self.process.stderr}"
         self.kills += 1
         await self.start()
         return True
@@ -93,6 +104,25 @@ class World:
             assert asyncio.get_running_loop().time() < end, f"{what} did not come: {self.state()}"
             await asyncio.sleep(0.03)
         return seen
+
+    def in_doubt(self) -> int:
+        """The attempt of which people are asked what came of it, if nobody has said so yet."""
+        asked = self.rows("SELECT attempt FROM filings WHERE status = 'unknown' AND asked_at IS NOT NULL")
+        return int(asked[0]["attempt"]) if asked and asked[0]["attempt"] > self._settled else 0
+
+    async def files(self) -> None:
+        """Waits until the ticket is filed; if Signoff asks what came of it, somebody looks, and says so."""
+        while (seen := await self.until(lambda: "told" if self.told() else self.in_doubt(), "the ticket")) != "told":
+            await self.settle(seen)
+            self._settled = seen
+
+    def told(self) -> bool:
+        """Whether people see that the ticket is filed."""
+        raise NotImplementedError
+
+    async def settle(self, attempt: int) -> None:
+        """Somebody who looked says what came of the attempt."""
+        raise NotImplementedError
 
     def state(self) -> str:
         """What can be said of what hangs."""
@@ -147,12 +177,23 @@ class Terminal(World):
         """What any terminal of the conversation has shown."""
         return [show for process in self.processes for show in process.of_kind(kind)]
 
+    def told(self) -> bool:
+        """Whether a terminal printed it."""
+        return bool(self.shown("filed"))
+
+    async def settle(self, attempt: int) -> None:
+        """It is there, or it is filed again."""
+        issues = self.github.issues
+        await self.types(f"/there acme/web#{issues[0].number}" if issues else "/again", "unsettled")
+
     async def sees(self, kind: str) -> None:
         """Waits until that was shown."""
         await self.until(lambda: self.shown(kind), kind)
 
     async def finish(self) -> None:
         """Leaves; the last terminal ends by itself, once it has printed what its session is owed."""
+        if self.process.status == 0:
+            return
         await self.rest()
         self.process.close()
         while self.process.runs():
@@ -240,6 +281,14 @@ class Workspace(World):
             if submitting.result().ok:
                 return
             self.slack.close_views(by)
+
+    def told(self) -> bool:
+        """Whether the conversation reads so."""
+        return any("Filed as" in words(one.blocks) for one in self.said())
+
+    async def settle(self, attempt: int) -> None:
+        """It is filed again."""
+        await self.decides(await self.sees("", "file_again"), "file_again")
 
     def said(self, thread: str = "") -> list[Message]:
         """What Signoff said in the thread."""
