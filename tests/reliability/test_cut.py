@@ -16,10 +16,11 @@ import psycopg
 import pytest
 
 from persistence import embedded
+from persistence.database import open_database
 from tests.measures import measured
 from tests.processes import Forker
 from tests.reliability.flows import FLOWS, Flow
-from tests.reliability.world import world
+from tests.reliability.world import World, world
 
 CUT = ("terminal", "no answer, found", "Slack", "Slack: edited by form", "Slack: rejected, then changed", "Slack: a command")
 CUTS = ("connections", "fast", "immediate", "killed")
@@ -33,11 +34,16 @@ class Server:
     def __init__(self, directory: Path, dsn: str) -> None:
         self.dsn, self._directory, self.cuts = dsn, directory, 0
 
-    def database(self, name: str) -> str:
-        """A new, empty database."""
+    async def databases(self, number: int) -> list[str]:
+        """New, migrated databases."""
+        dsns = [urlunsplit(urlsplit(self.dsn)._replace(path=f"/cut_{n}")) for n in range(number)]
         with psycopg.connect(self.dsn, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        return urlunsplit(urlsplit(self.dsn)._replace(path=f"/{name}"))
+            connection.execute("CREATE DATABASE cut_0")
+            async with open_database(dsns[0]):
+                pass
+            for n in range(1, number):
+                connection.execute(f"CREATE DATABASE cut_{n} TEMPLATE cut_0")
+        return dsns
 
     def cut(self, how: str) -> None:
         """Does that to it."""
@@ -48,6 +54,15 @@ class Server:
             cluster = next(self._directory.glob("postgres-[0-9][0-9]"))
             os.kill(int((cluster / "postmaster.pid").read_text().split()[0]), SIGNALS[how])
         self.cuts += 1
+
+    async def back(self) -> None:
+        """Waits until it answers again."""
+        async with asyncio.timeout(60):
+            while True:
+                with suppress(psycopg.Error):
+                    async with await psycopg.AsyncConnection.connect(self.dsn, connect_timeout=2):
+                        return
+                await asyncio.sleep(0.1)
 
 
 @pytest.fixture
@@ -65,13 +80,14 @@ async def test_nothing_is_lost_or_doubled_when_the_database_goes_away(
 ) -> None:
     print(f"SIGNOFF_CUT_SEED={SEED} cuts at the same times again")
     rng, flows = random.Random(SEED), [flow for flow in FLOWS if flow.name in CUT]
-    dsns = [own_server.database(f"cut_{number}") for number in range(len(flows))]
+    dsns, worlds = await own_server.databases(len(flows)), list[World]()
 
     async def played(flow: Flow, dsn: str) -> str:
         try:
             async with world(flow.kind, forkers, dsn, "", outside=flow.outside) as here:
-                here.may_end = (-9, 2)  # a terminal says in one sentence that the database went away, and is started again
-                async with asyncio.timeout(300):
+                here.may_end = (-9, 1, 2)  # what cannot go on without its database ends, and is started again
+                worlds.append(here)
+                async with asyncio.timeout(150):
                     await flow.play(here)
                     await here.finish()
                 wrong = str(here.wrong())
@@ -82,10 +98,11 @@ async def test_nothing_is_lost_or_doubled_when_the_database_goes_away(
 
     playing = [asyncio.create_task(played(flow, dsn)) for flow, dsn in zip(flows, dsns, strict=True)]
     for _ in range(4):
-        await asyncio.sleep(rng.uniform(1, 4))
-        with suppress(psycopg.OperationalError, FileNotFoundError, ProcessLookupError, ValueError):  # it is away already
-            own_server.cut(how)
+        await asyncio.sleep(rng.uniform(0.5, 3))
+        own_server.cut(how)
+        await own_server.back()
     results = await asyncio.gather(*playing)
     wrong = {flow.name: result for flow, result in zip(flows, results, strict=True) if result}
-    measured("cuts", how=how, conversations=len(flows), cuts=own_server.cuts, wrong=wrong)
+    ended = sum(here.kills for here in worlds)
+    measured("cuts", how=how, conversations=len(flows), cuts=own_server.cuts, ended=ended, wrong=wrong)
     assert wrong == {}
