@@ -78,13 +78,13 @@ def _stories(stories: list[dict[str, Any]]) -> list[str]:
 WHAT = """## What is tried
 
 - **Fault points** (`agent/faults.py`): before and after each commit and each call outside. A process is armed by its
-  environment to die there, the first time or a later one; it is started again as a supervisor would, and people repeat what was not
-  acknowledged. A test holds the list of points to the code, and the sweep fails if a point is in no conversation's way.
+  environment to die there, the first time or a later one; it is started again as a supervisor would, and people repeat what
+  was not acknowledged. A test holds the list of points to the code, and the sweep fails if a point is in no conversation's way.
 - **Random kills**: at times from a seed, which is printed; `SIGNOFF_SEEDS=7-7` plays seed 7 again.
 - **PostgreSQL**: all connections ended, a fast and an immediate stop, and kill -9 of the server, while six conversations go on.
 - **Random stories** (`tests/stateful`): people, messages, clicks on any card that was ever shown, repeats, workers that hang
-  and come back, answers of trackers that are lost or late, deaths at fault points; the invariants I1 to I8 are asked of the tables
-  after each step. A story that breaks one shrinks.
+  and come back, answers of trackers that are lost or late, deaths at fault points; the invariants I1 to I8 are asked of the
+  tables after each step. A story that breaks one shrinks.
 
 What is not promised: that a terminal prints an answer once. A process that dies between printing and the record of it has it
 printed again. The same holds for what Slack shows to one person alone (`chat.postEphemeral`), which cannot be looked for."""

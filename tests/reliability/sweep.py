@@ -52,7 +52,8 @@ async def mapped(forkers: dict[str, Forker], dsns: Callable[[], str], folder: Pa
         return notes(path), wrong
 
     found = await asyncio.gather(*(one(number, flow) for number, flow in enumerate(FLOWS)))
-    assert {flow.name: wrong for flow, (_, wrong) in zip(FLOWS, found, strict=True) if wrong} == {}
+    wrong = {flow.name: wrong for flow, (_, wrong) in zip(FLOWS, found, strict=True) if wrong}
+    assert not wrong, "\n".join(f"{name}: {why}" for name, why in wrong.items())
     return {flow.name: points for flow, (points, _) in zip(FLOWS, found, strict=True)}
 
 

@@ -59,6 +59,7 @@ SAYINGS = (
     "",
 )
 ANSWERS = ("made", "made, and the answer lost", "not made, and the answer lost", "refused", "field refused", "later", "pause")
+DEATHS = ("filing-sent", "filing-posted", "filing-ending", "filing-lost", "filing-recorded")
 CRASHES = tuple(
     name for name in faults.POINTS if name.startswith(("event", "turn", "approval", "settlement", "filing", "same"))
 )
@@ -187,14 +188,17 @@ class Stories(RuleBasedStateMachine):
         return event
 
     @precondition(lambda self: self._open())
-    @rule(target=events, by=st.sampled_from(PEOPLE[:2]), files=st.booleans())
-    def approves(self, by: str, files: bool) -> Event:
-        """A click on an open card, its turn, and perhaps the first step of the filing."""
+    @rule(target=events, by=st.sampled_from(PEOPLE[:2]), then=st.sampled_from(("waits", "files", *DEATHS)))
+    def approves(self, by: str, then: str) -> Event:
+        """A click on an open card, its turn, and perhaps the first step of the filing, of which a process may die."""
         card = self._open()[0]
         event = self._accept(card["session_id"], Decision(type="approve", draft_hash=card["draft_hash"], by=by))
         self._run(self.shell.wake(card["session_id"], 0))
-        if files:
+        if then != "waits":
+            if then in DEATHS:
+                faults._ARMED[then] = "dies"
             self._run(self.shell.file(card["session_id"], card["draft_hash"]))
+            faults._ARMED.pop(then, None)
         return event
 
     @precondition(lambda self: self._jobs())
