@@ -135,6 +135,7 @@ AT_REST = {
     "no filing is under way": """
         SELECT session_id, draft_hash, status FROM filings
         WHERE status IN ('intended', 'sent') OR (status = 'unknown' AND asked_at IS NULL)
+        OR (status = 'filed' AND due_at IS NOT NULL)  -- it is still to be tied to its conversation
     """,
     "no job is left": """
         SELECT id, task_name, status, args FROM procrastinate_jobs WHERE status IN ('todo', 'doing') AND task_name <> 'nudge'

@@ -161,11 +161,16 @@ class Terminal(World):
             self.processes[-1].close()
         self.processes.append(self.forker.start(self.dsn, *chat, environ=environ))
 
-    async def types(self, line: str, needs: str = "") -> None:
-        """Types a line once this terminal shows what it is about; again in the next one if that was not taken."""
+    async def types(self, line: str, needs: str = "", unless: Callable[[], bool] = lambda: False) -> None:
+        """Types a line once this terminal shows what it is about; again in the next one if that was not taken.
+
+        `unless`: what makes it needless, should it come first.
+        """
         before, typed = self.acts(), None
         while self.acts() == before:
             await self.tend()
+            if unless():
+                return
             if typed is not self.process and (not needs or self.process.of_kind(needs)):
                 typed = self.process
                 with suppress(BrokenPipeError):
@@ -184,7 +189,8 @@ class Terminal(World):
     async def settle(self, attempt: int) -> None:
         """It is there, or it is filed again."""
         issues = self.github.issues
-        await self.types(f"/there acme/web#{issues[0].number}" if issues else "/again", "unsettled")
+        word = f"/there acme/web#{issues[0].number}" if issues else "/again"
+        await self.types(word, "unsettled", unless=lambda: self.in_doubt() != attempt)
 
     async def sees(self, kind: str) -> None:
         """Waits until that was shown."""
