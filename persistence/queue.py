@@ -229,7 +229,7 @@ class Queue:
             try:
                 await self._run_worker()
                 pause = POLL
-            except (procrastinate.exceptions.ConnectorException, psycopg.Error, OSError) as error:
+            except Exception as error:  # a worker that is not started again serves nobody
                 log.warning("the queue's worker stopped (%s); starting it again", error)
                 pause = min(2 * pause, 10.0)
             await asyncio.sleep(pause)
@@ -268,8 +268,8 @@ class Queue:
         while True:
             try:
                 await self._recover()
-            except (procrastinate.exceptions.ConnectorException, psycopg.Error, OSError) as error:
-                log.warning("could not look after the queue: %s", error)
+            except Exception as error:  # whatever it was: without this nothing that was lost is ever found
+                log.warning("could not look after the queue: %s", error, exc_info=True)
             await asyncio.sleep(CARE)
 
     async def _recover(self) -> None:

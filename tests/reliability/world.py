@@ -127,7 +127,7 @@ class World:
     def state(self) -> str:
         """What can be said of what hangs."""
         asked = {name: self.rows(query) for name, query in AT_REST.items()}
-        return str({name: rows for name, rows in asked.items() if rows}) + self.process.stderr[-3000:]
+        return str({name: rows for name, rows in asked.items() if rows}) + self.process.stderr[-6000:]
 
     def wrong(self) -> str:
         """What is lost or doubled now that all is over; empty if nothing is."""

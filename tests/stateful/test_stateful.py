@@ -361,7 +361,7 @@ class Stories(RuleBasedStateMachine):
             return
         faults._ARMED.clear()
         self.tracker.next, self.tracker.visible, self.tracker.readable = [], True, True
-        for _ in range(12):  # after so many looks in vain people are asked
+        for _ in range(60):  # each session has one job at a time
             self.time_passes()
             if not broken_on(self.connection, at_rest=True):
                 break
