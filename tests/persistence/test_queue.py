@@ -9,6 +9,7 @@ import pytest
 
 from agent.ports import Event, Snapshot, Turn
 from agent.protocol import Reply
+from persistence import queue
 from persistence.database import Database
 from persistence.queue import ALIVE
 from persistence.store import PostgresStore
@@ -132,3 +133,22 @@ async def test_a_worker_whose_lock_is_gone_starts_again(dsn: str, database: Data
             connection.execute("SELECT pg_terminate_backend(%s)", [first])
             assert await holder(first)
         assert of_kind(await Talk(database, "terminal:again").say(COMPLETE), "preview")
+
+
+async def test_whatever_ends_the_look_after_the_queue_it_is_begun_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, recover = list[str](), database.queue._recover
+
+    async def failing() -> None:
+        looks.append("look")
+        if len(looks) == 1:
+            raise RuntimeError("nobody thought of this")
+        await recover()
+
+    monkeypatch.setattr(database.queue, "_recover", failing)
+    monkeypatch.setattr(queue, "CARE", 0.01)
+    async with database.queue.working(make_shell(database)):
+        async with asyncio.timeout(10):
+            while len(looks) < 2:
+                await asyncio.sleep(0.01)
