@@ -108,6 +108,10 @@ ALWAYS = {
             SELECT count(*) FROM inbox WHERE inbox.session_id = filing.session_id AND kind = 'settle' AND outcome = 'intended'
         )
     """,
+    "I7: a person's word counts for the attempt that it is about": """
+        SELECT event_id FROM inbox WHERE kind = 'settle' AND outcome IN ('intended', 'filed', 'left', 'withdrawn')
+        AND body::json ->> 'attempt' <> verdict::json #>> '{filing,attempt}'
+    """,
     "I7: what was left in doubt was left by a person": """
         SELECT session_id, draft_hash FROM filings filing WHERE status = 'left' AND NOT EXISTS (
             SELECT FROM inbox WHERE inbox.session_id = filing.session_id AND kind = 'settle' AND outcome = 'left'
