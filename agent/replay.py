@@ -82,17 +82,17 @@ async def reread(
         turn = await today.take(pressed)
         if recorded.open_card and today.open_card:
             instead[recorded.open_card.draft_hash] = today.open_card
-        if why := _unread(turn, listener):
+        if why := _unread(turn, guided=listener.guided):
             yield Reread(number, unread=why)
         yield None
     for found in _otherwise(recorded.draft, today.draft, told):
         yield Reread(len(conversation.steps), *found)
 
 
-def _unread(turn: Turn, listener: Listener) -> str:
+def _unread(turn: Turn, *, guided: bool) -> str:
     """Why the interview read the event's message in the model's place; empty if the model did, or there was none to read."""
     calls = turn.graph.calls if turn.graph else []
-    if listener.guided or not calls or (calls[-1].model != INTERVIEW and not calls[-1].error):
+    if guided or not calls or (calls[-1].model != INTERVIEW and not calls[-1].error):
         return ""
     return next((call.error for call in reversed(calls) if call.error), "its answer could not be used, twice")
 
@@ -143,7 +143,7 @@ async def drafted(conversation: Conversation, renderers: Mapping[str, Renderer],
             continue
         replies.append(answer.model_copy(update={"event_id": step.event.event_id}, deep=True))
         turn = await running.take(pressed)
-        unanswered += bool(listener and _unread(turn, listener))
+        unanswered += bool(_unread(turn, guided=listener.guided if listener else not conversation.head.overhears))
     return Drafted(running.draft, replies, unanswered)
 
 

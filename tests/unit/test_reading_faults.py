@@ -234,9 +234,10 @@ async def test_an_endless_loop_ends_by_the_budget() -> None:
             spent = reading.spent
             counts.append(server.count)
         assert counts[-1] == counts[-2] < 16
-        assert reading.said == [SPENT, HINT]
+        assert reading.said[0] == SPENT
+        assert reading.said[1].endswith(HINT)
         assert reading.unread == [], "no model will read it"
-        assert (await read(who, [UNPLACED], spent=spent, spent_told=True)).said == [HINT]
+        assert SPENT not in (await read(who, [UNPLACED], spent=spent, spent_told=True)).said
 
 
 async def test_servers_that_count_no_tokens_are_reckoned() -> None:
