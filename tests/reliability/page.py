@@ -11,7 +11,7 @@ from agent.faults import POINTS
 ABOUT = """# Reliability
 
 What Signoff promises is held against processes that are killed with kill -9, a PostgreSQL that goes away, and random stories.
-`./scripts/reliability` does all of it and writes this page; `./scripts/reliability --quick` does a smaller part of it. CI runs the
+`./scripts/reliability` does all of it and writes this page; `./scripts/reliability --quick` does a part of it. CI runs the
 stories alone.
 
 *Lost* is an event that was acknowledged and is not processed, an answer that nobody sees, or a ticket that was approved and is
