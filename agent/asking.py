@@ -189,7 +189,7 @@ def reason(error: BaseException) -> str:
         case 401 | 403:
             return "the provider refuses the key"
         case 404:
-            return "the provider does not know this model"
+            return "the provider does not know this model, or its address is wrong"
         case 429:
             return "the provider wants a pause"
         case int(status):

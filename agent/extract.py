@@ -242,8 +242,8 @@ class _Taking:
             self._update["pointed"] = card
             self._unheard, self._speaks = False, True
 
-    def read(self, reading: Reading, newest: Reply, *, guided: bool) -> None:
-        """Takes what was read; `newest` is the reply that its intent is about."""
+    def read(self, reading: Reading, last: Reply, *, guided: bool) -> None:
+        """Takes what was read; `last` is the reply that its intent is about."""
         before = self.now().draft
         changed = reading.draft is not before
         unread = reading.unread if reading.taken_over else []
@@ -253,20 +253,20 @@ class _Taking:
         said = list(reading.said)
         if reading.operated and not changed and not said:
             said.append(AS_IT_WAS)
-        mine = newest.addressed or newest.by == self.now().requester
+        mine = last.addressed or last.by == self.now().requester
         left = [name for name in reading.draft.skipped if name not in before.skipped]
         if left and self._state.card_open and reading.draft.content() == before.content():
             said.append(LEFT_OPEN.format(fields=", ".join(left).replace("_", " ")))
         if not guided and not reading.taken_over and reading.intent == "approval":
-            self._point(newest)
+            self._point(last)
         elif not guided and not reading.taken_over and mine:
-            self._mean(reading.intent, newest)
-            if reading.answered and (reading.intent == "question" or (reading.intent == "small_talk" and newest.addressed)):
+            self._mean(reading.intent, last)
+            if reading.answered and (reading.intent == "question" or (reading.intent == "small_talk" and last.addressed)):
                 said.append(SAYS.format(reply=reading.answered))
                 self._unheard, self._speaks = False, True
             if self._unheard and not said and not self._said and self._state.card_open:
                 said.append(NOTHING_FOUND)
-        if newest.addressed or not self._unheard:
+        if last.addressed or not self._unheard:
             self._said += said
 
     def _mean(self, intent: Intent, reply: Reply) -> None:

@@ -16,6 +16,9 @@ PROBE = (
     'Call update_draft with the intent "small_talk" and no operations.',
     '{"draft": {}, "asked": [], "earlier": [], "new": [{"id": "1", "by": "ann", "text": "Hello"}]}',
 )
+KEYS = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
+"""Where providers' keys are whose clients do not say that theirs is missing."""
+
 LONGEST = 25.0
 """Seconds that a model may be given: a turn has room for two answers of this length."""
 
@@ -40,20 +43,24 @@ def _model(name: str, url: str, seconds: float, environment: Mapping[str, str]) 
     if not (provider and colon and model):
         raise BadModel(f"SIGNOFF_MODEL is {name!r}: write provider:model, such as openai:gpt-5 or anthropic:claude-sonnet-4-5.")
     if importlib.util.find_spec("langchain") is None:
-        raise BadModel(f"SIGNOFF_MODEL needs a package: install signoff[{provider}], or start it by ./scripts/signoff.")
+        raise BadModel("SIGNOFF_MODEL needs a package: start it by ./scripts/signoff, which installs that.")
     from langchain.chat_models import init_chat_model
 
     given: dict[str, Any] = {"timeout": seconds, "max_retries": 0, "disable_streaming": True}
+    if url and not url.startswith(("http://", "https://")):
+        raise BadModel(f"SIGNOFF_MODEL_URL is {url!r}: write an address that begins with http:// or https://, or unset it.")
     if url:
         given["base_url"] = url
-        if provider == "openai" and not environment.get("OPENAI_API_KEY"):
-            given["api_key"] = "none"  # a server of one's own rarely wants one, and the client insists
+    if (key := KEYS.get(provider)) and not environment.get(key):
+        if not url:
+            raise BadModel(f"{key} is not set, and SIGNOFF_MODEL names {provider}: set it, or unset SIGNOFF_MODEL.")
+        given["api_key"] = "none"  # a server of one's own rarely wants one, and the client insists
     try:
         return cast(BaseChatModel, init_chat_model(model, model_provider=provider, **given))
     except ImportError as error:
         raise BadModel(f"SIGNOFF_MODEL names {provider}, and {_first(error)}") from None
     except Exception as error:  # a missing key, mostly; each provider says it in a class of its own
-        raise BadModel(f"SIGNOFF_MODEL cannot be used ({_first(error)}): check its name, and the key of {provider}.") from None
+        raise BadModel(f"SIGNOFF_MODEL cannot be used ({_first(error)}): check its name, see docs/listening.md.") from None
 
 
 def _number(environment: Mapping[str, str], name: str, default: float, most: float) -> float:

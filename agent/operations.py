@@ -78,9 +78,9 @@ def apply(
 ) -> tuple[TicketDraft, list[str]]:
     """The draft after the operations (the same object if nothing changed), and a sentence for each that cannot be applied.
 
-    A value that its message says gets an `Evidence`; any other is marked as `Unsaid`. `contested`, as for a model: nothing is
-    put over what somebody else has said, or takes it out unasked; both statements stand in a `Conflict` until somebody
-    decides. The draft given is not changed.
+    A value that its message says gets an `Evidence`; any other is marked as `Unsaid`, if it is from a message at all.
+    `contested`, as for a model: nothing is put over what somebody else has said, or takes it out unasked; both statements stand
+    in a `Conflict` until somebody decides. The draft given is not changed.
     """
     after, problems = draft.model_copy(deep=True), []
     for operation in operations:
@@ -214,7 +214,7 @@ class _Change:
             self._spares(others)
             return False
         if len(values) != 1 or values[0] not in said:
-            raise DraftError(f"The {field} was said by somebody else, so it was left as it is.")
+            raise DraftError(f"The {field} was said by somebody else, so it was left as it is.".replace("_", " "))
         if field == "issue_type":
             return False
         self._puts_beside(open_now, others, said[values[0]][0])
@@ -236,7 +236,7 @@ class _Change:
             goes = {held for held in others if held not in self._values}
         for held in goes & {*others}:
             if not (_REMOVES.search(operation.quote) or {*telling(held)} & {*telling(operation.quote)}):
-                raise DraftError(f"The {self._field} were said by somebody else, so they were left as they are.")
+                raise DraftError(f"The {self._field} were said by somebody else, so they were left.".replace("_", " "))
 
     def _puts_beside(self, open_now: Conflict | None, others: Mapping[str, Evidence], said: Evidence) -> None:
         draft, field, held = self._draft, self._field, next(iter(self._values))

@@ -21,7 +21,7 @@ _NEGATION = (
 )
 _FILLER = (
     r"(?: (?:a|an|the|it|it's|its|that|that's|this|is|be|to be|at all|so|very|really|too|even|all|says?|said|thinks?|believes?"
-    r"|es|está|muy|ist|sehr|est|très|een|een|is))"
+    r"|es|está|muy|ist|sehr|est|très|een|is))"
 )
 _DENIES_BEFORE = re.compile(rf"{_NEGATION}{_FILLER}{{0,4}}(?: [\w']+)?{_FILLER}{{0,2}} [\"'(\[]*$|\b(?:non|not|no)-$|\bn'$")
 _DENIES_AT_ONCE = re.compile(r"(?:不是|不|没有|没|未|非|无)[\"'(\[]*$")

@@ -53,7 +53,7 @@ CHARACTERS_A_TOKEN = 4
 
 TAKEN_OVER = "The model does not answer ({why}), so I read this as a guided interview."
 SPENT = "This conversation has used up what the model may take for it, so from here on I am a guided interview."
-LEFT_OUT = "I left out {number} change{s} that the model proposed: nobody's words carry {them}."
+LEFT_OUT = "I left out {number} change{s} of the model's: without words that say so, against what somebody said, or impossible."
 UNREADABLE = "I keep what I could not place, and read it when the model answers; a label such as `Problem: ...` places it now."
 CUT = "I read the newest {read} messages here; the {left} before them are too many."
 SAYS = "The model says: {reply}"
@@ -150,7 +150,7 @@ class Reader:
             reading.said.append(CUT.format(read=len(batch), left=left))
         reading.calls[-1] = reading.calls[-1].model_copy(update={"dropped": dropped})
         if dropped:
-            reading.said.append(LEFT_OUT.format(number=dropped, s="s" * (dropped > 1), them="it" if dropped == 1 else "them"))
+            reading.said.append(LEFT_OUT.format(number=dropped, s="s" * (dropped > 1)))
         return reading
 
     def _apply(self, reading: Reading, heard: Heard, state: State, new: Sequence[Reply], *, contested: bool) -> int:

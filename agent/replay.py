@@ -78,7 +78,8 @@ async def reread(
                 yield Reread(number, *found)
         await recorded.take(step)
         if (pressed := today.pressed(_about(step, instead))) is None:
-            continue  # what it answers was not asked this time
+            yield None  # what it answers was not asked this time
+            continue
         turn = await today.take(pressed)
         if recorded.open_card and today.open_card:
             instead[recorded.open_card.draft_hash] = today.open_card

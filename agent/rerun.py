@@ -33,9 +33,8 @@ class Run:
 
     def __init__(self, head: Head, renderers: Mapping[str, Renderer], listener: Listener | None = None) -> None:
         self._recorded, self._found = _Recorded(), Found()
-        recorded = Listener(
-            self._recorded, head.questions, guided=not head.overhears, budget=sys.maxsize
-        )  # it says itself when
+        # that a budget was spent is on record, so there is none
+        recorded = Listener(self._recorded, head.questions, guided=not head.overhears, budget=sys.maxsize)
         self._listener = listener or recorded
         graph = build(self._listener, renderers, head.destination, TurnSaver(), looks=True)
         self._turns = Turns(graph, overhears=self._listener.overhears, find=self._find)

@@ -63,10 +63,10 @@ def update_draft(
 ) -> Changed:
     """Takes new messages in: what the newest is meant as, and the changes to the ticket's draft that they ask for, each with
     the quote that says so; and a reply, if a question to you wants one."""
-    quoted = [patch for patch in operations if _stands(patch, ground)]
-    asked_for = [one for patch in quoted if (one := _operation(patch, ground))]
+    proposed = [patch for patch in operations if patch.op != "nothing"]
+    asked_for = [one for patch in proposed if _stands(patch, ground) and (one := _operation(patch, ground))]
     after, problems = apply(draft, asked_for, ground.sources, contested=ground.contested)
-    dropped = len(operations) - len(quoted)
+    dropped = len(proposed) - len(asked_for)
     if ground.contested:  # a model's mistakes are counted: people cannot mend them, and its words would be in the sentence
         return Changed(after, [], dropped + len(problems))
     return Changed(after, problems, dropped)
@@ -77,8 +77,6 @@ def _stands(patch: Patch, ground: Ground) -> bool:
 
     Only what adds something may do without words: then the value is looked for itself.
     """
-    if patch.op == "nothing":
-        return True
     if patch.field.startswith(CUSTOM) and patch.field.removeprefix(CUSTOM) not in ground.custom:
         return False
     if ground.contested and patch.how and patch.field in NEEDED:

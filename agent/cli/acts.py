@@ -110,8 +110,11 @@ def on_marks(mark: Mark, card: Mapping[str, Any] | None, speaker: str) -> Reply 
     """What an act on a card's marks asks for, by the card that was shown."""
     unsaid = (card or {}).get("unsaid") or []
     numbers = mark.numbers or tuple(range(1, len(unsaid) + 1))
-    if not unsaid or any(not 0 < number <= len(unsaid) for number in numbers):
-        return Say(f"The card marks {len(unsaid) or 'nothing'}, so there is no such number: /show shows it again.")
-    edits = [on_mark(mark.op, Unsaid.model_validate(unsaid[number - 1])) for number in numbers]
+    if not unsaid:
+        return Say("The card marks nothing." if card else "There is no card yet, and so no mark: answer the question first.")
+    if any(not 0 < number <= len(unsaid) for number in numbers):
+        return Say(f"The card marks {len(unsaid)}, so there is no such number: /show shows it again.")
+    marks = [Unsaid.model_validate(unsaid[number - 1]) for number in numbers]
     word = "confirm" if mark.op == "confirm" else "drop"
-    return Reply(text="\n".join(f"{word} {edit.field}" for edit in edits), by=speaker, edits=edits)
+    text = "\n".join(f"{word} {one.field}: {one.value}" for one in marks)
+    return Reply(text=text, by=speaker, edits=[on_mark(mark.op, one) for one in marks])

@@ -210,9 +210,10 @@ def _sentence(kind: str, body: dict[str, Any]) -> str:
             where = body.get("destination", {})
             return f"Tickets from here go to {where.get('tracker', '')} {where.get('project', '')}."
         case "model":
-            dropped = f", and {body['dropped']} changes were thrown away" if body.get("dropped") else ""
+            number = body.get("dropped") or 0
+            dropped = f", and {number} change{'s were' if number > 1 else ' was'} thrown away" if number else ""
             return f"{body.get('model', 'A model')} " + (
-                f"did not answer: {body['error']}" if "error" in body else f"read it{dropped}."
+                f"did not answer: {body['error']}" if "error" in body else f"answered{dropped}."
             )
         case "previewed":
             return f"Card {card} is shown, version {body['version']}, for {body['tracker']} {body['project']}: {body['title']}"

@@ -165,7 +165,8 @@ def _marks(preview: Mapping[str, Any]) -> list[RenderableType]:
         lines += [Text(f"  {n}. {_label(one['field'])}: {one['value']}", style="yellow") for n, one in enumerate(unsaid, 1)]
     for one in preview.get("conflicts") or []:
         sides = " / ".join(f"{side['value']} ({side['author']})" for side in one["sides"])
-        lines.append(Text(f"In conflict: {_label(one['field'])}: {sides}", style="yellow"))
+        settle = f"/edit {one['field']}=... settles it"
+        lines.append(Text(f"In conflict: {_label(one['field'])}: {sides}  ({settle})", style="yellow"))
     if left := preview.get("unanswered"):
         lines.append(Text(f"Left open: {', '.join(map(_label, left))}", style="yellow"))
     if unread := preview.get("unread"):

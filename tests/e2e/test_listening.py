@@ -107,7 +107,9 @@ def test_what_is_wrong_with_the_model_is_said_at_the_start(signoff: Forker, dsn:
     [
         ({"SIGNOFF_MODEL": "gpt-5"}, "write provider:model"),
         ({"SIGNOFF_MODEL": "nobody:any"}, "SIGNOFF_MODEL"),
-        ({"SIGNOFF_MODEL": "openai:any", "OPENAI_API_KEY": ""}, "the key of openai"),
+        ({"SIGNOFF_MODEL": "openai:any", "OPENAI_API_KEY": ""}, "OPENAI_API_KEY is not set"),
+        ({"SIGNOFF_MODEL": "anthropic:any", "ANTHROPIC_API_KEY": ""}, "ANTHROPIC_API_KEY is not set"),
+        ({"SIGNOFF_MODEL": "openai:any", "SIGNOFF_MODEL_URL": "junk"}, "SIGNOFF_MODEL_URL"),
         ({"SIGNOFF_MODEL": "openai:any", "OPENAI_API_KEY": "k", "SIGNOFF_MODEL_TIMEOUT": "never"}, "SIGNOFF_MODEL_TIMEOUT"),
         ({"SIGNOFF_MODEL": "openai:any", "OPENAI_API_KEY": "k", "SIGNOFF_MODEL_BUDGET": "-1"}, "SIGNOFF_MODEL_BUDGET"),
     ],

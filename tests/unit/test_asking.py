@@ -81,7 +81,7 @@ REASONS = {
     401: "the provider refuses the key",
     402: "the provider's quota is used up",
     403: "the provider refuses the key",
-    404: "the provider does not know this model",
+    404: "the provider does not know this model, or its address is wrong",
     413: "the provider answers with the status 413",
     422: "the provider answers with the status 422",
 }
@@ -327,7 +327,7 @@ async def test_a_timeout_that_a_client_raises_itself() -> None:
     [
         (FINE, ""),
         (Status(401), "The model openai:any does not answer: the provider refuses the key."),
-        (Status(404), "The model openai:any does not answer: the provider does not know this model."),
+        (Status(404), "The model openai:any does not answer: the provider does not know this model, or its address is wrong."),
         (Garbage(), "The model openai:any does not answer: what the provider answers cannot be read (JSONDecodeError)."),
         (Hang(), "The model openai:any does not answer: no answer came within 0.4 seconds."),
         (Empty(), "The model openai:any answers without calling the tool as it was asked to (it is empty)."),

@@ -48,7 +48,7 @@ async def test_what_people_say_is_in_the_draft_with_who_said_it() -> None:
 async def test_a_quote_that_is_not_in_its_message_is_thrown_away_and_counted(lie: dict[str, Any]) -> None:
     talk = Held(heard(patch("labels", ["web"], "web", "m1", op="add")), heard(lie, patch("title", "exports", "exports", "m2")))
     await talk.say("web")
-    assert LEFT_OUT.format(number=1, s="", them="it") in await talk.told("the exports are of high value")
+    assert LEFT_OUT.format(number=1, s="") in await talk.told("the exports are of high value")
     assert (talk.draft.priority, talk.draft.labels, talk.draft.skipped, talk.draft.title) == ("", ["web"], [], "exports")
     assert talk.turn.graph
     assert [call.dropped for call in talk.turn.graph.calls] == [1]
@@ -351,7 +351,7 @@ async def test_an_open_conflict_is_not_left_open_by_the_way() -> None:
     talk = Held(SAYS_LOW, heard(patch("priority", "urgent", "urgent", "m2"), skip))
     await talk.say(SAID + ", priority low, first open it")
     await talk.say("it is urgent", by="bob")
-    assert talk.kinds() == ["question"]
+    assert talk.kinds() == ["say", "question"]
 
 
 async def test_several_people_say_a_long_text_line_by_line() -> None:
