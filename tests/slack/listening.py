@@ -31,8 +31,10 @@ class Scribe(BaseChatModel):
         return self
 
     def _generate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
-        new = json.loads(str(messages[1].content))["new"]
-        self.heard.append(new)
+        request = json.loads(str(messages[1].content))
+        new = request["new"]
+        if request["draft"]:  # else it is only asked whether it is there
+            self.heard.append(new)
         operations = [
             {
                 "op": "add" if found[2] in LISTS else "set",
