@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from io import TextIOWrapper
 from typing import Any
 
-from agent.hiding import hide
-
 
 class Usage(Exception):
     """The command cannot go on; the text is one sentence that says what to do. Exit status 2."""
@@ -30,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return status
     except Usage as error:
+        from agent.hiding import hide
+
         print(f"signoff: {hide(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
