@@ -27,6 +27,7 @@ from tests.model_sim.answers import (
     Status,
 )
 from tests.model_sim.cassette import in_order
+from tests.waiting import Waits
 
 Script = Sequence[Item] | Callable[[Json], Item]
 
@@ -44,7 +45,7 @@ TYPES = {
 }
 
 
-class Model:
+class Model(Waits):
     """The model. `requests` is what came, `under_way` how many of them wait for their answer."""
 
     def __init__(self, script: Script, *, counts: bool = True) -> None:
@@ -70,14 +71,6 @@ class Model:
     def sizes(self) -> list[int]:
         """The characters of each request's messages."""
         return [sum(len(_text(message)) for message in request["messages"]) for request in self.requests]
-
-    async def until(self, condition: Callable[[], object], seconds: float = 10, what: str = "it did not come") -> None:
-        """Wait until that is so."""
-        end = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > end:
-                raise AssertionError(what)
-            await asyncio.sleep(0.01)
 
     # What a test switches
 

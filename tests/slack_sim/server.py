@@ -14,6 +14,7 @@ from aiohttp import web
 from tests.slack_sim.api import Arguments, Call, perform, use_hook
 from tests.slack_sim.blocks import Json
 from tests.slack_sim.people import People
+from tests.waiting import Waits
 
 
 @dataclass
@@ -29,7 +30,7 @@ class Fault:
     status: int = 0
 
 
-class Slack(People):
+class Slack(People, Waits):
     """The whole of it. `response_url` can be named as a method, too, where something is to go wrong or is counted."""
 
     def __init__(self, seed: int = 0) -> None:
@@ -45,14 +46,6 @@ class Slack(People):
     def count(self, method: str) -> int:
         """How often the app called that."""
         return sum(call.method == method for call in self.calls)
-
-    async def until(self, condition: Callable[[], object], seconds: float = 10, what: str = "it did not come") -> None:
-        """Wait until that is so."""
-        end = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > end:
-                raise AssertionError(what)
-            await asyncio.sleep(0.01)
 
     # What goes wrong
 

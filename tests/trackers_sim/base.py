@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
+from tests.waiting import Waits
+
 Json = dict[str, Any]
 
 
@@ -51,7 +53,7 @@ class Refusal(Exception):
         self.headers = dict(headers or {})
 
 
-class Sim:
+class Sim(Waits):
     """A tracker. `requests` is what came, `created` is set when an issue comes to be, before its creator is answered."""
 
     def __init__(self) -> None:
@@ -71,14 +73,6 @@ class Sim:
             each.method == method and bool(re.search(path, each.path)) and status in (None, each.status)
             for each in self.requests
         )
-
-    async def until(self, condition: Callable[[], object], seconds: float = 10, what: str = "it did not come") -> None:
-        """Wait until that is so."""
-        end = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > end:
-                raise AssertionError(what)
-            await asyncio.sleep(0.01)
 
     # What a test switches
 
