@@ -3,19 +3,19 @@
 A card that is too long for one message becomes several, and its buttons stand under the last alone.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from agent.draft import LONG, Conflict, Evidence, TicketDraft, Unsaid
+from agent.draft import LONG, Unsaid
 from agent.receipt import FORM
 from agent.sealing import SHORT, FieldChange
 from agent.secrets import secrets_in
 from agent.surfaces import CardView
+from slack_adapter.evidence import EVIDENCE, evidence_row, in_words, sides
 from slack_adapter.inbound import ATTEMPT, button_value
 from slack_adapter.marks import digest_of, distinct
+from slack_adapter.naming import ORDER, TYPES, is_id, label, listed, name_of
 from slack_adapter.pieces import (
-    BLOCK_CHARACTERS,
     FALLBACK,
     Block,
     bullets,
@@ -38,31 +38,8 @@ MESSAGE_BLOCKS = 45
 DIALOG = 300
 """Characters that a button's dialog can say."""
 
-EVIDENCE = 3
-"""Links to what was said that stand on the card itself; the rest is behind a button."""
-
-TYPES = {"story": "Story", "bug": "Bug", "task": "Task"}
-TRACKERS = {"github": "GitHub", "gitlab": "GitLab"}
-"""Names of trackers that capital letters alone do not make."""
-
-LABELS = {"epic_id": "Epic", "type": "Type", "title": "Title", "issue_type": "Type", "steps": "Steps to reproduce"}
-ORDER = (
-    "who", "what", "why", "problem", "steps", "expected", "actual", "environment", "proposed_solution", "acceptance_criteria",
-    "constraints", "dependencies", "risks", "open_questions", "priority", "labels", "assignee", "epic_id", "custom",
-    "attachments",
-)  # fmt: skip
 MARKED = 5
 """Marks that have buttons of their own; more have one together."""
-
-
-def name_of(tracker: str) -> str:
-    """A tracker's name, for people."""
-    return TRACKERS.get(tracker, tracker.capitalize())
-
-
-def label(field: str) -> str:
-    """What people call a field."""
-    return LABELS.get(field, field.removeprefix("custom.").replace("_", " ").capitalize())
 
 
 def project_of(card: CardView) -> str:
@@ -113,7 +90,7 @@ def card_text(card: CardView) -> str:
     lines = [f"{_state(card)} {escape(sealed['title'])}", f"{_where(card)} · {stamp}"]
     for name, value in _ordered(sealed["fields"]):
         lines.append(f"{escape(label(name))}: {escape('; '.join(_values(value)))}")
-    lines += [f"Nobody said this: {escape(_in_words(mark))}" for mark in distinct(card.unsaid)]
+    lines += [f"Nobody said this: {escape(in_words(mark))}" for mark in distinct(card.unsaid)]
     return cut("\n".join(lines), FALLBACK)
 
 
@@ -213,7 +190,7 @@ def _tail(card: CardView, private: bool, approvers: Sequence[str]) -> list[Block
 def _open(card: CardView, private: bool, approvers: Sequence[str]) -> Iterator[Block]:
     yield from _marks(card)
     for conflict in card.conflicts:
-        yield context(f":left_right_arrow: *Undecided:* {_sides(conflict)}")
+        yield context(f":left_right_arrow: *Undecided:* {sides(conflict)}")
     if card.unanswered:
         yield context(f":grey_question: *Left open:* {', '.join(escape(label(field)) for field in card.unanswered)}")
     if card.not_said:
@@ -227,7 +204,7 @@ def _open(card: CardView, private: bool, approvers: Sequence[str]) -> Iterator[B
         yield context(
             f":lock: This conversation is private; the ticket can be read by whoever can read *{escape(project_of(card))}*."
         )
-    yield from _evidence(card)
+    yield from evidence_row(card)
     if approvers:
         yield context(f":bell: *Waits for* {listed(approvers, 'or')}")
     yield _stamp(card)
@@ -254,7 +231,7 @@ def _doubt(secrets: Sequence[str], marks: Sequence[Unsaid]) -> tuple[str, str] |
     if not marks:
         return ("Is there a secret in it?", f"{held}{end}") if held else None
     title = "Is there a secret in it, and is it so?" if held else "Is it so?"
-    values = f"{len(marks)} value{'s were' if len(marks) > 1 else ' was'} said by nobody: {'; '.join(map(_in_words, marks))}"
+    values = f"{len(marks)} value{'s were' if len(marks) > 1 else ' was'} said by nobody: {'; '.join(map(in_words, marks))}"
     return title, f"{held}{cut(values, max(DIALOG - len(held) - len(end) - 2, 60))}. {end}"
 
 
@@ -270,26 +247,12 @@ def _marks(card: CardView) -> Iterator[Block]:
             elements.append(button("Remove", "remove_mark", button_value(card.session_id, digest)))
         yield {"type": "actions", "block_id": f"mark-{digest}", "elements": elements}
     if more := marks[MARKED:]:
-        named = "; ".join(cut(_in_words(mark), 100) for mark in more[:20])
+        named = "; ".join(cut(in_words(mark), 100) for mark in more[:20])
         yield rich(line(words(f"⚠️ … and {len(more)} more, see Request changes: ", bold=True), words(named)))
         every = button(f"Confirm all {len(marks)}", "confirm_mark", button_value(card.session_id, digest_of(*marks)))
-        text = f"You say so of all {len(marks)} values that nobody said: {'; '.join(map(_in_words, marks))}"
+        text = f"You say so of all {len(marks)} values that nobody said: {'; '.join(map(in_words, marks))}"
         every["confirm"] = confirm("Is all of it so?", text, "Confirm all", "Go back")
         yield {"type": "actions", "block_id": "marks", "elements": [every]}
-
-
-def _in_words(mark: Unsaid) -> str:
-    return f"{label(mark.field)}: {mark.value}"
-
-
-def _sides(conflict: Conflict) -> str:
-    """Who says what of a field."""
-    sides = [f"“{escape(cut(one.value, 100))}” ({_person(one.author)})" for one in conflict.sides]
-    return f"{escape(label(conflict.field))}: {' or '.join(sides)}"
-
-
-def _person(author: str) -> str:
-    return f"<@{author}>" if is_id(author) else escape(author)
 
 
 def _approved(card: CardView) -> Iterator[Block]:
@@ -365,11 +328,6 @@ def _stamp(card: CardView) -> Block:
     return context(f"Version {card.version} · `{card.draft_hash[:SHORT]}`{asked}" + (f" · with {others}" if others else ""))
 
 
-def is_id(person: str) -> bool:
-    """Whether it names somebody in Slack."""
-    return re.fullmatch(r"[UW][A-Z0-9]+", person) is not None
-
-
 def changes(since: Sequence[FieldChange]) -> list[Block]:
     """What changed, field by field, in words; the values whole are on the card itself."""
     lines = []
@@ -383,38 +341,6 @@ def changes(since: Sequence[FieldChange]) -> list[Block]:
         shown.append(line(words(f"and {len(lines) - len(shown)} more.", italic=True)))
     title = line(words("Changed since the card before", bold=True))
     return [rich(title, {"type": "rich_text_list", "style": "bullet", "elements": shown})]
-
-
-def _evidence(card: CardView) -> Iterator[Block]:
-    if not card.evidence:
-        return
-    telling = sorted(card.evidence, key=lambda one: ORDER.index(one.field) if one.field in ORDER else len(ORDER))
-    said = " · ".join(_quoted(evidence) for evidence in telling[:EVIDENCE])
-    yield context(f"*From:* {said}")
-
-
-def _quoted(evidence: Evidence) -> str:
-    """A piece of evidence as a link to the message that says so, with a mark if that has changed since."""
-    quote = cut(" ".join(evidence.quote.split()), 60)
-    shown = link(evidence.permalink, f"“{quote}”") if evidence.permalink else f"“{escape(quote)}”"
-    mark = f" _({evidence.changed} since)_" if evidence.changed else ""
-    return f"{escape(label(evidence.field))}: {shown}{mark}"
-
-
-def evidence_blocks(draft: TicketDraft) -> list[Block]:
-    """What of a draft nobody said, what people say differently, and who said the rest."""
-    said = [f":warning: *Nobody said this:* {escape(cut(_in_words(mark), 500))}" for mark in distinct(draft.unsaid)]
-    said += [f":left_right_arrow: *Undecided:* {_sides(conflict)}" for conflict in draft.conflicts]
-    said += [_quoted(one) + (f" <@{one.author}>" if is_id(one.author) else "") for one in draft.evidence]
-    shown = [section(cut(one, BLOCK_CHARACTERS)) for one in said[:95]]
-    if len(said) > len(shown):
-        shown.append(context(f"and {len(said) - len(shown)} more."))
-    return shown or [section("Nothing in this draft rests on a message.")]
-
-
-def listed(names: Sequence[str], word: str = "and") -> str:
-    """Names in a sentence."""
-    return f" {word} ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _size(blocks: Sequence[Block]) -> int:

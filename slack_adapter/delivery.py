@@ -17,6 +17,7 @@ from slack_adapter import blocks, notes
 from slack_adapter.cards import Cards
 from slack_adapter.errands import Errands
 from slack_adapter.inbound import thread_of
+from slack_adapter.naming import is_id
 from slack_adapter.pieces import Block, pieces, quiet, section
 from slack_adapter.posting import Poster, Talk
 from slack_adapter.text import escape
@@ -93,7 +94,7 @@ class Delivery:
         match body["kind"]:
             case "errand":
                 await self._errands.run(talk, effect)
-            case "private" if not blocks.is_id(body["to"]):
+            case "private" if not is_id(body["to"]):
                 pass  # an operator's own affair, who has read it at the command line
             case "private":
                 in_thread = bool(await self._outbox.cards(effect.session_id))

@@ -11,7 +11,7 @@ from typing import Any
 from agent.draft import CUSTOM, ISSUE_TYPES, LISTS, TITLE_LIMIT, TicketDraft
 from agent.operations import Operation
 from agent.templates import FIELDS_OF
-from slack_adapter.blocks import TYPES, label
+from slack_adapter.naming import TYPES, label
 from slack_adapter.pieces import Block, context, plain, section
 from slack_adapter.text import cut, escape
 

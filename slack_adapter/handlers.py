@@ -15,7 +15,7 @@ from agent.operations import Operation, apply
 from agent.ports import Event
 from agent.protocol import FileRequest, Reply, from_hitl
 from agent.surfaces import Standing
-from slack_adapter import blocks, forms
+from slack_adapter import forms
 from slack_adapter.answers import (
     GONE,
     OLD_BUTTON,
@@ -31,6 +31,7 @@ from slack_adapter.answers import (
 )
 from slack_adapter.commands import Commands
 from slack_adapter.desk import Desk
+from slack_adapter.evidence import evidence_blocks
 from slack_adapter.inbound import MARKS, NUMBERED, errand_session, parse_value, thread_of
 from slack_adapter.pieces import plain
 from slack_adapter.settling import Settling
@@ -205,7 +206,7 @@ class Handlers:
         async with answering(client, body):
             if standing := await self._standing(body, context, client):
                 view = {"type": "modal", "title": plain("Who said what"), "close": plain("Close")}
-                await show_form(client, body, {**view, "blocks": blocks.evidence_blocks(_draft(standing))})
+                await show_form(client, body, {**view, "blocks": evidence_blocks(_draft(standing))})
 
     async def open_comment(self, ack: AsyncAck, body: Body, context: AsyncBoltContext, client: AsyncWebClient) -> None:
         """ "Add a comment" on a filed ticket."""

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.sealing import FieldChange
-from slack_adapter.blocks import changes, confirm, is_id, label, listed, settling_row, ticket
+from slack_adapter.blocks import changes, confirm, settling_row, ticket
 from slack_adapter.inbound import ANSWER, SAME, button_value
+from slack_adapter.naming import is_id, label, listed, person
 from slack_adapter.pieces import BLOCK_CHARACTERS, Block, button, context, line, pieces, rich, section, words
 from slack_adapter.text import cut, escape, link
 
@@ -36,15 +37,11 @@ def _options(session_id: str, question: Mapping[str, Any]) -> list[Block]:
     if by:
         room = OPTION_CHARACTERS // len(options)
         lines = [line(words(f"{n}. ", bold=True), words(cut(option, room))) for n, option in enumerate(options, 1)]
-        people = [f"{n}: {', '.join(map(_person, one.split(', ')))}" for n, one in enumerate(by[:OPTIONS], 1)]
+        people = [f"{n}: {', '.join(map(person, one.split(', ')))}" for n, one in enumerate(by[:OPTIONS], 1)]
         shown = [rich(*lines), context(f"*Said by* {' · '.join(people)}")]
     labels = [f"{n}. {option}" for n, option in enumerate(options, 1)] if by else options
     elements = [button(label, f"{ANSWER}:{n}", session_id) for n, label in enumerate(labels)]
     return [*shown, {"type": "actions", "block_id": question["id"], "elements": elements}]
-
-
-def _person(who: str) -> str:
-    return f"<@{who}>" if is_id(who) else escape(who)
 
 
 def similar(session_id: str, body: Mapping[str, Any]) -> tuple[str, list[Block]]:

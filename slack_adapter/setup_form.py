@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from slack_adapter.blocks import TYPES, name_of
 from slack_adapter.forms import INPUT_LIMIT, View, items_of, states, value_of
+from slack_adapter.naming import TYPES, name_of
 from slack_adapter.pieces import Block, plain
 from slack_adapter.settings import ChannelSetting
 

@@ -13,6 +13,7 @@ from agent.sealing import Destination, diff, seal
 from agent.surfaces import CardView
 from skills.trackers.local import LocalRenderer
 from slack_adapter import blocks, forms, notes
+from slack_adapter.evidence import evidence_blocks
 from slack_adapter.pieces import FALLBACK
 from slack_adapter.settings import Approvers, ChannelSetting
 from slack_adapter.setup_form import setup_form
@@ -130,7 +131,7 @@ def test_forms_are_valid(draft: TicketDraft, missing: bool) -> None:
 @given(drafts)
 def test_who_said_what_is_valid(draft: TicketDraft) -> None:
     view = {"type": "modal", "title": {"type": "plain_text", "text": "Who said what"}}
-    assert problems({**view, "blocks": blocks.evidence_blocks(draft)}) == []
+    assert problems({**view, "blocks": evidence_blocks(draft)}) == []
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

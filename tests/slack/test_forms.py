@@ -7,7 +7,7 @@ from agent.ports import Event
 from agent.protocol import Reply
 from persistence.store import PostgresStore
 from slack_adapter import cards
-from slack_adapter.blocks import label
+from slack_adapter.naming import label
 from tests.slack.channel import COMPLETE, Channel, words
 
 
