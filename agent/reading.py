@@ -179,10 +179,8 @@ class Reader:
         request = request_for(state, batch)
         try:
             return heard_in(await self._asked(request, event_id, reading))
-        except Unusable as error:
-            request = again(request, str(error))
-        except Unanswered as error:
-            if not error.again:
+        except (Unusable, Unanswered) as error:
+            if isinstance(error, Unanswered) and not error.again:
                 raise
             request = again(request, str(error))
         try:

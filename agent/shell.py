@@ -140,7 +140,7 @@ class Shell:
             return snapshot, Verdict(), None
         if not self._turns.reads(snapshot, answer):
             return snapshot, Verdict(), None
-        if self._crowded():
+        if self._crowded():  # before the outside is asked for what belongs to it, again and again
             raise NotYet(asking.PAUSE)
         heard = await self._facts.hear(snapshot, answer.model_copy())
         if heard == answer:
