@@ -9,6 +9,7 @@ from slack_sdk.errors import SlackApiError
 
 from agent.draft import TicketDraft
 from agent.listening import reads
+from agent.operations import on_mark
 from agent.ports import Event, NotYet, Snapshot, Unheard, Unreachable, Verdict
 from agent.protocol import Decision, Question, Reply, Settlement
 from slack_adapter import approvers, marks
@@ -105,9 +106,10 @@ class SlackFacts:
             return reply.model_copy(update={"text": "".join(options[surface["option"] :][:1])})
         if "mark" in surface:
             draft = TicketDraft.model_validate(state.get("draft", {}))
-            if not (edits := marks.edits(surface["act"], surface["mark"], draft.unsaid)):
+            if not (pressed := marks.named(surface["mark"], draft.unsaid)):
                 raise Unheard(NO_MARK)
-            said = "\n".join(f"{surface['act']} {edit.field}" for edit in edits)
+            said = "\n".join(f"{surface['act']} {one.field}: {one.value}" for one in pressed)
+            edits = [on_mark(surface["act"], one) for one in pressed]
             return reply.model_copy(update={"edits": edits, "text": said})
         return reply
 

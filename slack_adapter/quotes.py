@@ -29,6 +29,9 @@ SNIPPETS = 3
 SECONDS = 10.0
 """For so long an event waits for one of them."""
 
+TEXTUAL = ("application/json", "application/xml", "application/x-yaml", "application/yaml", "application/toml")
+"""Kinds of files that are text and do not say so."""
+
 _LINK = re.compile(r"<(https://[^/<>|\s]+/)archives/([CDG][A-Z0-9]{1,20})/p(\d{1,20})(\d{6})(?:\?[^<>|\s]*)?(?:\|[^<>]*)?>")
 
 
@@ -112,6 +115,3 @@ def _is_text(file: Mapping[str, Any]) -> bool:
     """Whether a file is text as Slack sees it. A page of HTML cannot be told from Slack's login page."""
     kind = str(file.get("mimetype") or "")
     return kind != "text/html" and (file.get("mode") == "snippet" or kind.startswith("text/") or kind in TEXTUAL)
-
-
-TEXTUAL = ("application/json", "application/xml", "application/x-yaml", "application/yaml", "application/toml")
