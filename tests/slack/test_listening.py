@@ -172,12 +172,15 @@ async def test_what_nobody_said_is_taken_out_by_one_click(ops: Channel) -> None:
     assert len(marks) == 2
     for mark in marks:
         await ops.slack.click("U2BOB", card, "remove_mark", block_id=mark)
+        await ops.quiet()
     await ops.until(lambda: "Nobody said this" not in words(ops.cards(said.ts)[0].blocks), "no mark")
     shown = words(ops.cards(said.ts)[0].blocks)
     [row] = await ops.rows("SELECT convert_from(sealed, 'UTF8') AS sealed FROM previews WHERE status = 'open'")
     assert "export" in shown
     assert "urgent" not in row["sealed"]
     assert "Safari 17" not in row["sealed"]
+    rows = await ops.rows("SELECT body FROM audit WHERE body LIKE '%remove %' ORDER BY seq")
+    assert ["remove environment: Safari 17" in rows[0]["body"], "remove labels: urgent" in rows[1]["body"]] == [True, True]
 
 
 async def test_many_marks_are_confirmed_together(ops: Channel) -> None:
