@@ -13,6 +13,9 @@ from agent.trackers import Ticket
 
 CardStatus = Literal["open", "superseded", "approved", "rejected", "expired"]
 
+PAST = ("superseded", "expired")
+"""The states of a card that nobody decided, and nobody can any more."""
+
 
 class Event(BaseModel):
     """One thing that came in for a session: what somebody said or decided, or what became of a filing."""
@@ -39,6 +42,8 @@ class Verdict(BaseModel):
     """The ticket that somebody says was filed, if it is the one; if it is not, `why` says so."""
     filing: "FilingFacts | None" = None
     """The filing that the click is about, as it was found."""
+    late: bool = False
+    """The card that was clicked had been open for too long when the click was accepted."""
 
 
 class FilingFacts(BaseModel):
@@ -116,6 +121,8 @@ class Snapshot:
     open_card: Card | None = None
     clicked: Card | None = None
     """The newest card whose hash begins as the click says, whatever became of it; None also if several hashes do."""
+    late: bool = False
+    """That card had been open for more than `CARD_DAYS` when the click was accepted, by the database's clock."""
     standing: ApprovalRecord | None = None
     """The decision on record for the clicked card's hash."""
     filing: "Filing | None" = None

@@ -182,6 +182,8 @@ class Decision(BaseModel):
     reason: str = ""
     same_as: str = ""
     """A rejection because there is this ticket, which is linked instead."""
+    late: bool = False
+    """The card had been open for too long when this was accepted."""
     event_id: str = ""
 
 
@@ -279,7 +281,8 @@ def _read(raw: Any, request: Request) -> Answer:
         return _text(raw, request)
     kind = raw.get("type", "outcome" if "status" in raw else "reply")
     if kind in _SPELLINGS:
-        known = {key: raw[key] for key in ("draft_hash", "preview_id", "by", "same_as", "event_id") if raw.get(key)}
+        names = ("draft_hash", "preview_id", "by", "same_as", "late", "event_id")
+        known = {key: raw[key] for key in names if raw.get(key)}
         reason = raw.get("reason") or raw.get("message") or ""
         return Decision(type=_SPELLINGS[kind], reason=reason, **known)  # type: ignore[arg-type]
     if kind in _SAYINGS and "text" not in raw and not raw.get("edits") and not raw.get("show"):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from agent.audit import Entry
-from agent.ports import ApprovalRecord, Event, Filing, Settled, Snapshot, Turn, Verdict
+from agent.ports import PAST, ApprovalRecord, Event, Filing, Settled, Snapshot, Turn, Verdict
 from agent.protocol import Decision, FilingOutcome, Reply, Settlement
 
 WORDS = 2_000
@@ -34,7 +34,7 @@ def of_turn(snapshot: Snapshot, turn: Turn) -> list[Entry]:
         entries.append(_settlement(event, answer, turn))
     if turn.settled:
         entries += _settled(event, turn.settled)
-    if graph and graph.closed and graph.closed[1] in ("superseded", "expired"):
+    if graph and graph.closed and graph.closed[1] in PAST:
         closed = snapshot.open_card.draft_hash if snapshot.open_card else ""
         entries.append(_entry(event, graph.closed[1], preview_id=graph.closed[0], draft_hash=closed))
     if graph and (card := graph.new_card):

@@ -17,7 +17,7 @@ from agent.draft import TicketDraft
 from agent.graph import build
 from agent.interview import NAME as INTERVIEW
 from agent.interview import GuidedInterview
-from agent.ports import ApprovalRecord, Card, Event, Filing, FilingFacts, ModelCall, Pending, Settled, Snapshot, Turn
+from agent.ports import ApprovalRecord, Card, Event, Filing, FilingFacts, ModelCall, Pending, Settled, Snapshot, Turn, Verdict
 from agent.protocol import AskRequest, Decision, FilingOutcome, Found, Reply, Settlement, SimilarRequest, from_hitl
 from agent.reading import Listener
 from agent.sealing import SealedTicket, marker
@@ -43,7 +43,7 @@ class Run:
     async def take(self, step: Step) -> Turn:
         """What today's graph makes of the step's event."""
         self._recorded.calls, self._found = [*step.calls], step.found
-        snapshot = self._session.snapshot(step.event.model_copy(deep=True), step.verdict.filing)
+        snapshot = self._session.snapshot(step.event.model_copy(deep=True), step.verdict)
         turn = await self._turns.take(snapshot, step.verdict)
         self._session.commit(snapshot, turn)
         return turn
@@ -110,8 +110,8 @@ class _Session:
     def open_card(self) -> Card | None:
         return next((card for card in self.cards if card.status == "open"), None)
 
-    def snapshot(self, event: Event, found: FilingFacts | None) -> Snapshot:
-        """What a turn goes by; `found` is what was found of the filing when the event was taken."""
+    def snapshot(self, event: Event, found: Verdict) -> Snapshot:
+        """What a turn goes by; `found` is what was found out when the event was taken."""
         clicked = self._clicked(event.answer) if isinstance(event.answer, Decision) else None
         return Snapshot(
             event=event,
@@ -121,8 +121,9 @@ class _Session:
             checkpoint=self.checkpoint,
             open_card=self.open_card,
             clicked=clicked,
+            late=found.late,
             standing=self.approvals.get(clicked.draft_hash) if clicked else None,
-            filing=self._filing(event.answer, clicked, found),
+            filing=self._filing(event.answer, clicked, found.filing),
         )
 
     def _filing(self, answer: object, clicked: Card | None, found: FilingFacts | None) -> Filing | None:

@@ -96,6 +96,9 @@ DECISIONS = (
 
 # --- A click on a card -------------------------------------------------------------------------------------------------
 
+CARD_DAYS = 30
+"""Days for which a card can be decided. What it shows is the ticket of the day on which it was shown."""
+
 
 @dataclass(frozen=True)
 class Click:
@@ -112,6 +115,8 @@ class Click:
     """Nobody could tell whether the ticket of that decision was filed, and a person left it so."""
     linked: bool = True
     """If it names the ticket that it is instead: that one was offered, and the conversation is linked there."""
+    late: bool = False
+    """The card had been open for more than `CARD_DAYS` when the click came in."""
 
 
 _DECIDES: tuple[Effect, ...] = ("run", "close", "record", "answer")
@@ -133,6 +138,13 @@ JUDGEMENTS = (
         {"standing": "approved"},
         ("answer",),
     ),
+    Row(
+        "expired",
+        "stale",
+        "It had been open for too long: what it shows is shown anew, as of today.",
+        {"card": "open", "late": True},
+        ("run", "close", "answer"),
+    ),
     Row("approve", "approved", "The card is the current one.", {"card": "open", "act": "approve"}, (*_DECIDES, "intend")),
     Row(
         "unlinked",
@@ -143,7 +155,7 @@ JUDGEMENTS = (
     ),
     Row("reject", "rejected", "The card is the current one.", {"card": "open", "act": "reject"}, _DECIDES),
     Row("discarded", "already", "Somebody rejected this card before.", {"card": ("approved", "rejected")}, ("answer",)),
-    Row("stale", "stale", "A newer card took this one's place, or it expired.", effects=("answer",)),
+    Row("stale", "stale", "The card was put away: it is no longer the current one.", effects=("answer",)),
 )
 
 

@@ -150,7 +150,7 @@ class Shell:
     async def _linked(self, snapshot: Snapshot, click: Decision, verdict: Verdict) -> Verdict:
         """The verdict on somebody who says which ticket it is, with that ticket if the conversation is linked there by now."""
         card = snapshot.clicked
-        if not (click.same_as and verdict.allowed and card and card.status == "open"):
+        if not (click.same_as and verdict.allowed and card and card.status == "open" and not snapshot.late):
             return verdict
         offered = [Likeness.model_validate(one) for one in snapshot.state.get("similar", [])]
         if (ticket := next((one for one in offered if one.key == click.same_as), None)) is None:

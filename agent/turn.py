@@ -91,7 +91,7 @@ class Turns:
         card, standing = snapshot.clicked, snapshot.standing
         if card and click.draft_hash not in (card.draft_hash, card.draft_hash[:SHORT]):
             card, standing = None, None  # a click must name its card, by the short hash that it shows or by the whole
-            snapshot = replace(snapshot, clicked=None, standing=None, filing=None)
+            snapshot = replace(snapshot, clicked=None, late=False, standing=None, filing=None)
         verdict = _kept_with(verdict, snapshot)
         row = judge(
             Click(
@@ -101,16 +101,17 @@ class Turns:
                 standing=standing.status if standing else "none",
                 left=snapshot.filing is not None and snapshot.filing.status == "left",
                 linked=not click.same_as or verdict.ticket is not None,
+                late=snapshot.late,
             )
         )
         told = [shows.decision(row, snapshot, click, verdict)] if "answer" in row.effects else []
         if card is None or "run" not in row.effects:
             again = shows.doubt(snapshot) if row.name == "doubted" else []
             return Turn(outcome=row.then, shows=[*told, *again], verdict=verdict)
-        bound = click.model_copy(update={"draft_hash": card.draft_hash, "preview_id": card.preview_id})
-        graph, shown = await self._run(snapshot, bound, verdict, row.effects)
-        if graph.decision is None:  # the card could not be restored as it was: a new one stands, and nothing is decided
-            row = JUDGEMENTS[-1]
+        known = {"draft_hash": card.draft_hash, "preview_id": card.preview_id, "late": verdict.late}
+        graph, shown = await self._run(snapshot, click.model_copy(update=known), verdict, row.effects)
+        if graph.decision is None:  # it expired, or could not be restored as it was: a new one stands, and nothing is decided
+            row = JUDGEMENTS[-1] if "record" in row.effects else row
             told = [shows.decision(row, replace(snapshot, open_card=graph.new_card), click, verdict)]
         return Turn(outcome=row.then, shows=[*told, *shown], verdict=verdict, graph=graph)
 
@@ -258,7 +259,7 @@ def _decided(decision: Decision, card: Card, state: State) -> bool:
 def _fate(answer: Resumed, card: Card, state: State) -> CardStatus:
     if isinstance(answer, Decision) and _decided(answer, card, state):
         return "approved" if answer.type == "approve" else "rejected"
-    return "superseded"
+    return "expired" if isinstance(answer, Decision) and answer.late else "superseded"
 
 
 def _waits_for(snapshot: Snapshot, draft_hash: str | None) -> bool:
@@ -267,8 +268,9 @@ def _waits_for(snapshot: Snapshot, draft_hash: str | None) -> bool:
 
 
 def _kept_with(verdict: Verdict, snapshot: Snapshot) -> Verdict:
-    """The verdict with what was found of the filing, if there is one."""
-    return verdict.model_copy(update={"filing": snapshot.filing.facts}) if snapshot.filing else verdict
+    """The verdict with what was found of the filing, if there is one, and whether a click came too late."""
+    filing = snapshot.filing.facts if snapshot.filing else None
+    return verdict.model_copy(update={"filing": filing, "late": snapshot.late})
 
 
 def _is_old(snapshot: Snapshot, outcome: FilingOutcome) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, LiteralString
 
 import sqlalchemy.ext.asyncio
@@ -12,6 +13,7 @@ from agent.faults import point
 from agent.ports import ApprovalRecord, Card, Event, LostRace, Pending, Snapshot, Turn
 from agent.protocol import Decision, FilingOutcome, Reply, Settlement
 from agent.recording import of_turn
+from agent.rules import CARD_DAYS
 from agent.sealing import SealedTicket, marker
 from persistence.approvals import ApprovalStore
 from persistence.audit import appending
@@ -20,7 +22,7 @@ from persistence.filings import find_filing, settle
 from persistence.inbox import accept, body_of
 from persistence.queue import DEFER_DELIVER, raw, surface_of
 from persistence.similar import compared
-from persistence.tables import filings, previews, storable
+from persistence.tables import filings, inbox, previews, storable
 
 NEXT = """
     SELECT event.event_id, event.origin, event.body, event.surface,
@@ -115,7 +117,7 @@ class PostgresStore:
             event = Event(**known, surface=json.loads(row["surface"] or "{}"), answer=json.loads(row["body"]))
             if isinstance(event.answer, Decision):
                 async with self._database.engine.connect() as connection:
-                    found = await self._clicked(connection, session_id, event.answer)
+                    found = await self._clicked(connection, event, event.answer)
                 if clicked := found.get("clicked"):
                     async with self._database.turns.connection() as driver:
                         found["filing"] = await find_filing(driver, session_id, clicked.draft_hash)
@@ -135,8 +137,9 @@ class PostgresStore:
         )
 
     async def _clicked(
-        self, connection: sqlalchemy.ext.asyncio.AsyncConnection, session_id: str, click: Decision
+        self, connection: sqlalchemy.ext.asyncio.AsyncConnection, event: Event, click: Decision
     ) -> dict[str, Any]:
+        session_id = event.session_id
         named = [
             previews.c.session_id == session_id,
             previews.c.draft_hash.startswith(click.draft_hash or "-", autoescape=True),
@@ -146,10 +149,12 @@ class PostgresStore:
         hashes = (await connection.scalars(select(previews.c.draft_hash).where(*named).distinct().limit(2))).all()
         if len(hashes) != 1:  # a short hash that two tickets share names neither
             return {}
-        newest = select(previews).where(*named).order_by(previews.c.at.desc()).limit(1)
+        accepted = select(inbox.c.at).where(inbox.c.event_id == event.event_id).scalar_subquery()
+        late = (accepted > previews.c.at + timedelta(days=CARD_DAYS)).label("late")
+        newest = select(previews, late).where(*named).order_by(previews.c.at.desc()).limit(1)
         row = (await connection.execute(newest)).one()
         standing = await ApprovalStore(connection).get_approval(session_id, row.draft_hash)
-        return {"clicked": _card(dict(row._mapping)), "standing": standing}
+        return {"clicked": _card(dict(row._mapping)), "late": row.late, "standing": standing}
 
     async def commit(self, snapshot: Snapshot, turn: Turn) -> bool:
         """All of a turn in one transaction, or LostRace and nothing. Says whether the session has more events waiting."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from agent.draft import LONG, Unsaid
+from agent.ports import PAST
 from agent.receipt import FORM
 from agent.sealing import SHORT, FieldChange
 from agent.secrets import secrets_in
@@ -56,7 +57,7 @@ def build_draft_preview_blocks_with_hash(
     that counts. `thread`: the address of the conversation, where the card stands elsewhere. `approvers`: mentions of those
     who may approve, where nobody else may.
     """
-    if moved or card.status == "superseded":
+    if moved or card.status in PAST:
         return [_put_away(card, "moved further down" if moved else "no longer current")]
     head, tail = _head(card, thread), _tail(card, private, approvers)
     parts = [head]

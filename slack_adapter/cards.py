@@ -14,6 +14,7 @@ from typing import Any
 
 from slack_sdk.errors import SlackApiError
 
+from agent.ports import PAST
 from agent.surfaces import CardView, Effect, Outbox, Posted
 from slack_adapter import approvers
 from slack_adapter.approvers import Person
@@ -65,11 +66,11 @@ class Cards:
             return None
         newest = await self._found(talk, cards[0])
         others = [found for card in cards[1:] if (found := await self._old(talk, card)) and found.posted and found.posted.ts]
-        before = others[0] if others and others[0].status == "superseded" else None
+        before = others[0] if others and others[0].status in PAST else None
         again = effect.body.get("again") and effect.body.get("preview_id") == newest.preview_id
         called = [*takewhile(_undecided, others)]  # for this ticket, with another card
         first, moved = f"card:{newest.preview_id}", f"card:{newest.preview_id}:{effect.id}"
-        if newest.posted is None and newest.status != "superseded":
+        if newest.posted is None and newest.status not in PAST:
             if before and newest.status == "open" and newest.age < SETTLE:
                 return SETTLE - newest.age
             stands = before.posted if before and await self._fits_there(talk, newest, before) else None
@@ -159,7 +160,7 @@ class Cards:
         try:
             await self._show_in(channel, talk, card, posted, call=call)
         except SlackApiError as error:
-            if passes(error) or channel == talk.channel or card.status == "superseded":
+            if passes(error) or channel == talk.channel or card.status in PAST:
                 raise  # nobody needs one that was put away
             log.warning("a card of %s cannot be shown in its home %s: %s", talk.session_id, channel, named(error))
             self._closed[channel] = time.monotonic() + CLOSED

@@ -11,6 +11,7 @@ from slack_sdk.errors import SlackApiError
 from agent.faults import point
 from agent.hiding import hide
 from agent.ports import NotYet
+from agent.rules import CARD_DAYS
 from agent.sealing import SHORT, FieldChange
 from agent.surfaces import CardView, Effect, Outbox
 from slack_adapter import blocks, notes
@@ -154,7 +155,7 @@ class Delivery:
         body, cards = effect.body, await self._outbox.cards(talk.session_id)
         text = _told(body, cards)
         since = [FieldChange.model_validate(change) for change in body["diff"] if body["row"] != "forbidden"]
-        where = _where(talk, cards) if body["row"] in ("stale", "unknown", "discarded") else ""
+        where = _where(talk, cards) if body["row"] in ("stale", "expired", "unknown", "discarded") else ""
         shown: list[Block] = notes.answer_blocks(text, since, where)
         await self._poster.whisper(talk, effect, body["to"], text, shown, in_thread=bool(cards))
 
@@ -203,6 +204,7 @@ def _told(body: dict[str, Any], cards: Sequence[CardView]) -> str:
         "unknown": f"Nothing was decided: that card was never shown in this conversation.{current}",
         "decided": f"Already approved by <@{body['by']}>.{ticket}",
         "discarded": f"Already {f'linked to {linked}' if linked else 'discarded'} by <@{body['by']}>.{current}",
+        "expired": f"Nothing was decided: that card had been open for more than {CARD_DAYS} days, and is shown anew.{current}",
         "stale": f"Nothing was decided: that card is no longer current.{current}",
     }
     return texts.get(body["row"], escape(body["text"]))

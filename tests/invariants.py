@@ -81,6 +81,10 @@ ALWAYS = {
         WHERE NOT starts_with(decided.draft_hash, coalesce(event.body::json ->> 'draft_hash', '-'))
         OR coalesce(event.body::json ->> 'preview_id', decided.preview_id) <> decided.preview_id
     """,
+    "I4: a card is decided within its time": f"""
+        SELECT decided.event_id FROM {_DECIDED} decided JOIN previews card USING (preview_id)
+        JOIN inbox event ON event.event_id = decided.event_id WHERE event.at > card.at + interval '30 days'
+    """,
     "I5: a session has taken as many turns as it has processed events": """
         SELECT session_id, turn FROM sessions session WHERE turn <> (
             SELECT count(*) FROM inbox WHERE inbox.session_id = session.session_id

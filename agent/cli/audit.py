@@ -217,8 +217,10 @@ def _sentence(kind: str, body: dict[str, Any]) -> str:
             )
         case "previewed":
             return f"Card {card} is shown, version {body['version']}, for {body['tracker']} {body['project']}: {body['title']}"
-        case "superseded" | "expired":
+        case "superseded":
             return f"Card {card} is no longer current."
+        case "expired":
+            return f"Card {card} had been open for too long, and cannot be decided any more."
         case "decided" if body["status"] == "linked":
             return f"{who} says that card {card} is {body['same_as']}."
         case "decided":

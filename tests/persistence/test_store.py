@@ -1,18 +1,25 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Literal
 
 import pytest
 from sqlalchemy import func, select, text, update
 
+from agent.conversation import Conversation, Head
 from agent.draft import TicketDraft
 from agent.ports import Event, LostRace, Turn
 from agent.protocol import Decision, FilingOutcome, Reply
+from agent.replay import replay
+from agent.rules import CARD_DAYS
 from persistence import ApprovalRecord, ApprovalStore
 from persistence.database import Database
+from persistence.history import read_steps
 from persistence.store import PostgresStore
-from persistence.tables import approval_history, effects, filings, inbox, previews, sessions, tickets
+from persistence.tables import approval_history, approvals, comments, effects, filings, inbox, previews, sessions, tickets
 from persistence.tickets import PostgresTickets
+from skills.trackers.local import LocalRenderer
 from tests.support import COMPLETE, Talk, make_shell, of_kind
 
 Talks = Callable[[str], Talk]
@@ -162,6 +169,73 @@ async def test_a_click_bound_to_its_card_does_not_count_for_another_of_the_same_
     assert of_kind(await one.send(click), "decision")["status"] == "stale"
     click = Decision(type="approve", draft_hash=new["draft_hash"], preview_id=new["preview_id"], by="ann")
     assert of_kind(await one.send(click), "decision")["status"] == "approved"
+
+
+async def a_month_passes(database: Database) -> None:
+    async with database.engine.begin() as connection:
+        for table in (previews, inbox):
+            await connection.execute(update(table).values(at=table.c.at - timedelta(days=CARD_DAYS, seconds=1)))
+
+
+@pytest.mark.parametrize("act", ["approve", "reject"])
+@pytest.mark.parametrize("broken", [False, True])
+async def test_a_card_that_was_open_for_too_long_is_shown_anew(
+    database: Database, talk: Talks, act: Literal["approve", "reject"], *, broken: bool
+) -> None:
+    one = talk("old")
+    old = of_kind(await one.say(COMPLETE), "preview")
+    await a_month_passes(database)
+    if broken:
+        await spoil_checkpoint(database)
+    shows = await one.send(Decision(type=act, draft_hash=old["draft_hash"], preview_id=old["preview_id"], by="ann"))
+    told, new = of_kind(shows, "decision"), of_kind(shows, "preview")
+    assert (told["status"], told["row"]) == ("stale", "expired")
+    assert "more than 30 days" in told["text"]
+    assert f"The open card is {new['draft_hash'][:8]}" in told["text"]
+    assert (new["draft_hash"], new["preview_id"] != old["preview_id"]) == (old["draft_hash"], True)
+    assert await count(database, approvals) == await count(database, filings) == 0
+    assert await count(database, previews, previews.c.status == "expired", previews.c.preview_id == old["preview_id"]) == 1
+    assert of_kind(await one.send(Decision(type="approve", by="bob", **_named(old))), "decision")["row"] == "stale"
+    assert of_kind(await one.send(Decision(type="approve", by="bob", **_named(new))), "decision")["status"] == "approved"
+
+
+def _named(card: dict[str, Any]) -> dict[str, Any]:
+    return {"draft_hash": card["draft_hash"], "preview_id": card["preview_id"]}
+
+
+async def test_a_click_counts_that_came_in_before_its_card_was_too_old(database: Database, talk: Talks) -> None:
+    one = talk("in time")
+    card = of_kind(await one.say(COMPLETE), "preview")
+    async with database.engine.begin() as connection:
+        await connection.execute(update(previews).values(at=previews.c.at - timedelta(days=CARD_DAYS) + timedelta(hours=1)))
+    store = PostgresStore(database)
+    click = Decision(type="approve", by="ann", **_named(card))
+    await store.accept(Event(event_id="in time", session_id=one.session_id, answer=click))
+    await a_month_passes(database)
+    assert of_kind(await one.say("thanks"), "decision")["status"] == "approved"
+
+
+async def test_a_ticket_that_is_said_to_be_the_same_on_too_old_a_card_is_not_linked(database: Database, talk: Talks) -> None:
+    one = talk("old and linked")
+    card = of_kind(await one.say(COMPLETE), "preview")
+    await one.approve(card["draft_hash"])
+    again = of_kind(await one.say("new " + COMPLETE.replace("fails", "fails again")), "preview")
+    await a_month_passes(database)
+    shows = await one.send(Decision(type="reject", same_as="OPS-1", by="ann", **_named(again)))
+    assert of_kind(shows, "decision")["row"] == "expired"
+    assert await count(database, comments) == 0
+
+
+async def test_what_expired_replays_as_it_was(database: Database, talk: Talks) -> None:
+    one = talk("replayed")
+    card = of_kind(await one.say(COMPLETE), "preview")
+    await a_month_passes(database)
+    await one.approve(card["draft_hash"])
+    await one.approve(card["draft_hash"])
+    conversation = Conversation(head=Head(), steps=await read_steps(database.engine, one.session_id))
+    rows = [show.get("row") for step in conversation.steps for show in step.shows if show["kind"] == "decision"]
+    assert rows == ["expired", "approve"]
+    assert await replay(conversation, {"local": LocalRenderer()}) is None
 
 
 @pytest.mark.parametrize("draft_hash", [None, "", "%", "_" * 8, "0" * 64, "abc"])

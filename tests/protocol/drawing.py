@@ -93,7 +93,8 @@ def _cards() -> Iterator[str]:
     yield "    open --> superseded: another is shown, or the gate is left"
     for row in rules.JUDGEMENTS:
         if "close" in row.effects:
-            yield f"    open --> {row.then}: {row.name}"
+            became = row.name if row.then == "stale" else row.then
+            yield f"    open --> {became}: {row.name}"
 
 
 def _filings() -> Iterator[str]:

@@ -3,9 +3,12 @@
 import asyncio
 import hashlib
 import re
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
+from persistence.tables import inbox, previews
 from slack_adapter import cards
 from tests.slack.channel import COMPLETE, Channel, buttons, words
 
@@ -65,6 +68,23 @@ async def test_a_stale_click_is_told_what_changed_and_where_the_card_is(ops: Cha
     assert "Priority, added: \nhigh" in answer
     assert f"/p{now.ts.replace('.', '')}" in answer
     assert await ops.count("approvals") == 0
+
+
+async def test_a_card_that_was_open_for_too_long_is_shown_anew(ops: Channel) -> None:
+    said = await ops.mention(COMPLETE)
+    old = await ops.card(said.ts)
+    await ops.quiet()
+    async with ops.database.engine.begin() as connection:
+        for table in (previews, inbox):
+            await connection.execute(update(table).values(at=table.c.at - timedelta(days=31)))
+    await ops.slack.click("U1ANN", old, "approve_draft")
+    await ops.until(lambda: ops.heard("U1ANN"), "an answer")
+    assert "open for more than 30 days, and is shown anew. The current card is version 2" in ops.heard("U1ANN")[0]
+    await ops.quiet()
+    assert await ops.count("approvals") == 0
+    [card] = ops.cards(said.ts)
+    await ops.slack.click("U1ANN", card, "approve_draft")
+    await ops.until(lambda: "Filed as" in words(ops.slack.latest(card).blocks), "filed")
 
 
 async def test_every_click_is_answered_and_the_first_counts(ops: Channel) -> None:

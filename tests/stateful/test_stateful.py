@@ -330,6 +330,13 @@ class Stories(RuleBasedStateMachine):
             self.loop.run_until_complete(deferred.defer_async(**row))
         self.all_works()
 
+    @rule()
+    def a_month_passes(self) -> None:
+        """Cards that are open are too old for what comes in from now on, and not for what came in before."""
+        with self.connection.transaction():
+            for table in ("previews", "inbox"):
+                self.connection.execute(f"UPDATE {table} SET at = at - interval '31 days'")
+
     @rule(answer=st.sampled_from(ANSWERS), visible=st.booleans(), readable=st.booleans())
     def the_tracker_will(self, answer: str, visible: bool, readable: bool) -> None:
         """What it does with the next ticket, and whether it finds and shows what it has."""

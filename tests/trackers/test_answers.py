@@ -87,7 +87,9 @@ async def test_an_answer_that_unpacks_to_a_great_deal_is_not_unpacked() -> None:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize(("encoding", "data"), [("gzip", b"no gzip"), ("br", b"{}"), ("gzip, gzip", gzip.compress(b"{}", mtime=0))])
+@pytest.mark.parametrize(
+    ("encoding", "data"), [("gzip", b"no gzip"), ("br", b"{}"), ("gzip, gzip", gzip.compress(b"{}", mtime=0))]
+)
 async def test_what_is_packed_in_another_way_cannot_be_read(encoding: str, data: bytes) -> None:
     with pytest.raises(Later, match="cannot be read"):
         await answering(said(data, content_encoding=encoding)).read("1", sealed(), receipt(sealed()))
