@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.rules import Row
-from tests.protocol.invariants import INVARIANTS, settled
+from tests.protocol.invariants import INVARIANTS, POSSIBLE
 from tests.protocol.model import Broken, Machine, World, alike
 
 Label = tuple[Any, ...]
@@ -56,7 +56,7 @@ class _Exploring:
         try:
             self._breadth_first()
             if not self._report.wrong and self._report.complete and len(self._holds) == len(INVARIANTS):
-                self._all_comes_to_rest()
+                self._all_is_possible()
         finally:
             gc.enable()
             self._report.seconds = time.process_time() - began
@@ -98,20 +98,33 @@ class _Exploring:
             layer = following
             self._report.depth += bool(layer)
 
-    def _all_comes_to_rest(self) -> None:
-        """I8 and I5: from every world, without any more acts, all that was accepted is taken and nothing hangs."""
+    def _all_is_possible(self) -> None:
+        """From every world, without any more acts, what must be possible from there is."""
+        hashes = range(1, self._machine.bounds.versions + 1)
+        wanted = [(one, hash_) for one in POSSIBLE for hash_ in (hashes if one.hashes else (0,))]
+        needed, fine = array("I", bytes(4 * len(self._came))), array("I", bytes(4 * len(self._came)))
+        for world, n in self._number.items():
+            for bit, (one, hash_) in enumerate(wanted):
+                if one.needed(world, hash_, self._machine):
+                    needed[n] |= 1 << bit
+                if one.reached(world, hash_, self._machine):
+                    fine[n] |= 1 << bit
         leads: dict[int, list[int]] = {}
         for here, there in zip(self._from, self._to, strict=True):
             leads.setdefault(there, []).append(here)
-        fine = {n for world, n in self._number.items() if settled(world)}
-        waiting = list(fine)
+        waiting = [n for n, bits in enumerate(fine) if bits]
         while waiting:
-            for n in leads.get(waiting.pop(), ()):
-                if n not in fine:
-                    fine.add(n)
-                    waiting.append(n)
-        if (stuck := next((n for n in range(len(self._came)) if n not in fine), None)) is not None:
-            self._fails("I8", "something waits for ever, and nobody is asked", stuck, ())
+            there = waiting.pop()
+            bits = fine[there]
+            for here in leads.get(there, ()):
+                if bits & ~fine[here]:
+                    fine[here] |= bits
+                    waiting.append(here)
+        for n, bits in enumerate(needed):
+            if stuck := bits & ~fine[n]:
+                one, _ = wanted[(stuck & -stuck).bit_length() - 1]
+                self._fails(one.invariant, one.wrong, n, ())
+                return
 
     def _fails(self, invariant: str, wrong: str, here: int, label: Label) -> None:
         self._report.invariant, self._report.wrong = invariant, wrong
@@ -153,6 +166,10 @@ def _told(label: Label) -> str:
             return f"worker {rest[0] + 1} dies"
         case "index":
             return f"the tracker's index catches up with {CONTENTS[rest[0]]}"
+        case "ties" | "cannot tie":
+            return (
+                f"worker {rest[0] + 1} {kind if kind == 'ties' else 'cannot yet tie'} {CONTENTS[rest[1]]} to its conversation"
+            )
         case "stops":
             return f"worker {rest[0] + 1} fails: {rest[1]}"
         case _:

@@ -5,8 +5,24 @@ who clicked, and how many tickets the tracker has.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
-from tests.protocol.model import ALLOWED, VAGUE, AcceptedTwice, Happened, Moved, Stopped, Turned, World
+from tests.protocol.model import (
+    ALLOWED,
+    VAGUE,
+    AcceptedTwice,
+    Doing,
+    Filing,
+    Happened,
+    Hurried,
+    Machine,
+    Recorded,
+    Stopped,
+    Taking,
+    Turned,
+    Untied,
+    World,
+)
 
 Invariant = Callable[[World, Happened, World], str]
 
@@ -126,20 +142,12 @@ def i6(before: World, what: Happened, after: World) -> str:
 
 def i7(before: World, what: Happened, after: World) -> str:
     """What nobody can tell is settled by the ticket itself or by a person; nothing is said to be there or not without proof."""
-    if isinstance(what, Moved):
-        ticket = after.tickets[what.hash]
-        if what.now == "filed" and not ticket.made:
-            return "it is said to be filed, and is not there"
-        if what.now == "failed" and (ticket.made or ticket.flying):
-            return "it is said to have failed, and is there"
-        if what.was == "unknown" and what.now not in ("unknown", "filed"):
-            return "an unknown outcome is decided by nobody"
-        if what.was in ("failed", "left") and what.now != "filed":
-            return "what a person is to settle moves by itself"
-        if what.now == "intended" and not what.repeatable and not after.risked[what.hash] and (ticket.made or ticket.flying):
-            return "what was sent is to be sent again"
-        if what.was == "filed" and what.now != "filed":
-            return "what is filed moves"
+    if isinstance(what, Recorded):
+        was, now = before.filings[what.hash], after.filings[what.hash]
+        if wrong := _learnt(what, was, now):
+            return wrong
+        if was and now and was != now:
+            return _proven(what, was, now, after)
     if isinstance(what, Turned) and what.move:
         hash_ = what.decided[0] if what.decided else what.event[1] if what.event[0] == "outcome" else what.event[3]
         ticket = after.tickets[hash_]
@@ -152,16 +160,58 @@ def i7(before: World, what: Happened, after: World) -> str:
     return ""
 
 
+def _learnt(what: Recorded, was: Filing | None, now: Filing | None) -> str:
+    """What the tracker said counts, and people are asked what only they can say: not before it was looked for, and once."""
+    if what.result in ("made", "found"):
+        return "" if now and now.status == "filed" else "the tracker has it, and it is not on record as filed"
+    from_ = {"nothing": ("unknown",), "other": ("sent", "unknown")}.get(what.result, ("sent",))
+    if was is None or now is None or was.attempt != what.found.attempt or was.status not in from_:
+        return ""  # somebody knew more meanwhile
+    wanted, asked = "unknown", was.asked
+    if what.result == "later" and what.patient:
+        wanted = "intended"
+    elif what.result in ("later", "refused"):
+        wanted, asked = ("unknown", True) if what.found.doubted else ("failed", asked)
+    elif what.result != "unsure":
+        asked = asked or what.result == "other" or not what.patient
+    if now.status != wanted:
+        return f"what was {what.result} is on record as {now.status}"
+    if now.asked != asked:
+        return "nobody is asked what only people can say" if asked else "people are asked what need not be asked"
+    return ""
+
+
+def _proven(what: Recorded, was: Filing, now: Filing, after: World) -> str:
+    ticket = after.tickets[what.hash]
+    if now.status == "filed" and not ticket.made:
+        return "it is said to be filed, and is not there"
+    if now.status == "failed" and (ticket.made or ticket.flying):
+        return "it is said to have failed, and is there"
+    if was.status == "unknown" and now.status not in ("unknown", "filed"):
+        return "an unknown outcome is decided by nobody"
+    if was.status in ("failed", "left") and now.status != "filed":
+        return "what a person is to settle moves by itself"
+    if now.status == "intended" and not what.repeatable and not after.risked[what.hash] and (ticket.made or ticket.flying):
+        return "what was sent is to be sent again"
+    if was.status == "filed" and now.status != "filed":
+        return "what is filed moves"
+    return ""
+
+
 def i8(before: World, what: Happened, after: World) -> str:
     """Each act is answered, by what is so."""
     if isinstance(what, Stopped):
         return f"a turn fails, or a step: {what.why}"
+    if isinstance(what, Hurried) and (filing := before.filings[what.hash]) and filing.status != "sent":
+        return "a pause is cut short"
+    if isinstance(what, Untied) and not what.kept:
+        return "a ticket that could not be tied to its conversation is forgotten"
     if not isinstance(what, Turned):
         return ""
     if not what.answered:
         return "an act is not answered"
     if what.event[0] == "settle":
-        wrong = _settled(what)
+        wrong = _settled(what) or _goes_on(what, after)
         return wrong or (_led(what, after) if what.said else "")
     return _led(what, after) if what.event[0] != "outcome" or what.said else ""
 
@@ -185,6 +235,14 @@ def _settled(what: Turned) -> str:
         if (what.then, what.row) != ("refused" if why == "unproven" else "already", why):
             return f"somebody is told {what.row} of what is {filing.status}"
     return ""
+
+
+def _goes_on(what: Turned, after: World) -> str:
+    """A conversation that waits for a filing knows that it is on its way again."""
+    session = after.session
+    waits = session.gate == "file" and after.cards[session.approved].content == what.event[3]
+    lags = waits and what.move == "again" and session.outcome != "none"
+    return "it is on its way again, and whoever speaks is asked to settle it" if lags else ""
 
 
 def _led(what: Turned, after: World) -> str:
@@ -213,7 +271,21 @@ def _led(what: Turned, after: World) -> str:
 INVARIANTS: dict[str, Invariant] = {"I1": i1, "I2": i2, "I3": i3, "I4": i4, "I5": i5, "I6": i6, "I7": i7, "I8": i8}
 
 
-def settled(world: World) -> bool:
+class Possible(NamedTuple):
+    """What must be possible from wherever it is needed, by what happens by itself: without any further act of people."""
+
+    invariant: str
+    wrong: str
+    """What is so if it is not possible."""
+    hashes: bool
+    """It is about one ticket."""
+    needed: Callable[[World, int, Machine], bool]
+    """Whether it must be possible from a world."""
+    reached: Callable[[World, int, Machine], bool]
+    """Whether it is so in a world."""
+
+
+def _at_rest(world: World, _: int, __: Machine) -> bool:
     """Whether all that was accepted is taken, and nothing waits but for a person who was asked."""
     if world.inbox or any(world.workers):
         return False
@@ -225,3 +297,35 @@ def settled(world: World) -> bool:
         return True
     filing = world.filings[world.cards[session.approved].content]
     return filing is not None and filing.status == session.outcome and filing.status in ("failed", "unknown")
+
+
+def _may_be_filed(world: World, hash_: int, machine: Machine) -> bool:
+    """Whether it is approved, nothing is known that only a person could settle, and nobody's word is being taken."""
+    filing, ticket = world.filings[hash_], world.tickets[hash_]
+    if filing is None or any(isinstance(work, Taking) and work.event[0] == "settle" for work in world.workers):
+        return False
+    one = ticket.made == 1 and ticket.seen != "edited"
+    if filing.status == "intended":
+        return one or not ticket.made or not filing.doubted
+    if filing.status == "sent" and machine.bounds.repeatable:
+        return one or not any(isinstance(work, Doing) and work.phase == "record" for work in world.workers)
+    return one and filing.status in ("sent", "unknown")
+
+
+def _is_filed(world: World, hash_: int, _: Machine) -> bool:
+    filing = world.filings[hash_]
+    return filing is not None and filing.status == "filed"
+
+
+def _is_tied(world: World, hash_: int, machine: Machine) -> bool:
+    """Whether the next thing may be that it is tied to its conversation."""
+    idle = _is_filed(world, hash_, machine) and not any(world.workers)
+    return idle and any(label[0] == "ties" and label[2] == hash_ for label, _, _ in machine.inner(world))
+
+
+POSSIBLE = (
+    Possible("I8", "something waits for ever, and nobody is asked", False, lambda *_: True, _at_rest),
+    Possible("I7", "what could be filed, or found, never is", True, _may_be_filed, _is_filed),
+    Possible("I8", "a ticket is never tied to its conversation", True, _is_filed, _is_tied),
+)
+"""A promise that nothing wrong happens is kept by what does nothing: this is what must be able to happen."""

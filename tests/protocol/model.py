@@ -195,14 +195,27 @@ class Turned(NamedTuple):
     twice: bool = False
 
 
-class Moved(NamedTuple):
-    """A filing that the ladder moved."""
+class Recorded(NamedTuple):
+    """What the ladder committed of a step."""
 
     hash: int
-    move: str
-    was: str
-    now: str
+    found: Filing
+    """As the step began with it."""
+    result: str
+    patient: bool
     repeatable: bool
+
+
+class Hurried(NamedTuple):
+    """A step that begins before a pause is over."""
+
+    hash: int
+
+
+class Untied(NamedTuple):
+    """A ticket that could not be tied to its conversation for now, and whether that is on record."""
+
+    kept: bool
 
 
 class Stopped(NamedTuple):
@@ -219,7 +232,7 @@ class Broken(Exception):
     """What the code around the tables would stop at: an assertion, or a constraint of the database."""
 
 
-Happened = Turned | Moved | Stopped | AcceptedTwice | None
+Happened = Turned | Recorded | Hurried | Untied | Stopped | AcceptedTwice | None
 Transition = tuple[tuple[Any, ...], World, Happened]
 
 
@@ -389,14 +402,17 @@ class Machine:
                 step = self.steps(filing.status, due, False)
                 if step.then == "rest":
                     continue
-                after, was = world, filing
+                after, what = world, None if due else Hurried(hash_)
                 if "mark" in step.effects:
                     after = self._moved(world, hash_, "send", filing.attempt) or world
                 next_ = self.steps(filing.status, True, self.bounds.repeatable).then
-                if next_ in ("link", "rest"):
+                if next_ == "rest":
                     continue
-                doing = Doing(hash_, was, next_) if next_ != "doubt" else Doing(hash_, was, "record", "unsure")
-                yield ("begins", number, hash_, filing.status, next_), _works(after, number, doing), None
+                if next_ == "link":
+                    yield from self._links(after, number, hash_, what)
+                    continue
+                doing = Doing(hash_, filing, next_) if next_ != "doubt" else Doing(hash_, filing, "record", "unsure")
+                yield ("begins", number, hash_, filing.status, next_), _works(after, number, doing), what
 
     def _about(self, world: World, event: Event) -> int:
         """The hash of the filing that an event is about."""
@@ -436,6 +452,8 @@ class Machine:
                 cards[before] = cards[before]._replace(status=fate)
                 after = after._replace(cards=tuple(cards))
             if session.gate == "preview" and not same:
+                if session.open >= 0:
+                    raise Broken("a card would be shown twice")
                 if any(card.status == "open" for card in after.cards):
                     raise Broken("a second card would be open")
                 opened = session.draft
@@ -512,13 +530,13 @@ class Machine:
         ends = {"nothing": True, "forgotten": True, "linked": session.closed == "linked"}
         if gate == "none" and not ends.get(row.name, session.outcome != "none"):
             raise Broken("nothing came out")
-        after = session._replace(gate=gate, looked=looked, open=-1)
+        kept = session.open if "open" in row.effects else -1
+        after = session._replace(gate=gate, looked=looked, open=kept)
         if gate == "preview":
             if session.draft in (0, VAGUE):
                 raise Broken("nothing is sealed that could be shown")
-            open_ = session.open
-            stands = open_ >= 0 and self.hash(world.cards[open_].content) == self.hash(session.draft)
-            after = after._replace(open=open_ if stands and "open" in row.effects else -1, rejected=0)
+            stands = kept >= 0 and self.hash(world.cards[kept].content) == self.hash(session.draft)
+            after = after._replace(open=kept if stands else -1, rejected=0)
         return after, row.name
 
     def _reply(self, world: World, turned: Turned) -> tuple[Session, Turned]:
@@ -626,6 +644,15 @@ class Machine:
 
     # --- Filings -------------------------------------------------------------------------------------------------------
 
+    def _links(self, world: World, number: int, hash_: int, what: Happened) -> Iterator[Transition]:
+        """Ties the ticket to its conversation, in one step: nothing else goes by whether that was done."""
+        filing = world.filings[hash_]
+        if filing is None or filing.status != "filed":
+            raise Broken("there is no ticket that could be tied")
+        yield ("ties", number, hash_), world, what
+        after = self._moved(world, hash_, "put off", filing.attempt)
+        yield ("cannot tie", number, hash_), after or world, what or Untied(kept=after is not None)
+
     def _moved(self, world: World, hash_: int, move: str, attempt: int) -> World | None:
         """The world after a write to the ledger; None if its condition did not hold."""
         filing = world.filings[hash_]
@@ -635,7 +662,7 @@ class Machine:
         if not row.then:
             return None
         looks = 0 if move in ("lose", "file", "again") else filing.looks
-        if move == "put off" and filing.status != "sent":
+        if move == "put off" and filing.status == "unknown":
             looks = min(looks + 1, 1)
         after = filing._replace(
             status=row.then,
@@ -709,20 +736,20 @@ class Machine:
         if row.then == "ask" and current and current.asked and current.attempt == work.filing.attempt:
             yield ("told before", number), _works(world, number, None), None  # the event is known: all is rolled back
             return
+        what = Recorded(work.hash, work.filing, result, patient, self.bounds.repeatable)
         for fields in (False, True) if row.then == "fail" else (False,):
-            after, what = self._moved(world, work.hash, row.then, work.filing.attempt), None
+            after, now = self._moved(world, work.hash, row.then, work.filing.attempt), "nothing, it moved on"
             if after is None:
                 after = world
             else:
                 assert current
-                now = after.filings[work.hash]
-                what = Moved(work.hash, row.then, current.status, now.status if now else "", self.bounds.repeatable)
+                filing = after.filings[work.hash]
+                now = filing.status if filing else "nothing"
                 tells = self.moves(row.then, current.status, current.attempt == work.filing.attempt).effects
                 if row.then in told and "tell" in tells:
                     event = ("outcome", work.hash, told[row.then], work.filing.attempt, fields)
                     after = after._replace(inbox=(*after.inbox, event))
-            label = ("records", number, work.hash, what.now if what else "nothing, it moved on")
-            yield label, _works(after, number, None), what
+            yield ("records", number, work.hash, now), _works(after, number, None), what
 
 
 def _at(values: tuple[Any, ...], n: int, value: Any) -> tuple[Any, ...]:

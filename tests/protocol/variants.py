@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, get_args, get_type_hints
 
 from agent import rules
-from agent.rules import Row, first
+from agent.rules import Effect, Row, first
 from tests.protocol.model import Tables, Ways
 
 FACTS: dict[str, Any] = {
@@ -19,23 +19,19 @@ FACTS: dict[str, Any] = {
 """The facts of each table."""
 
 
+ADDED: dict[str, tuple[tuple[Effect, ...], ...]] = {
+    "decisions": (("open",),),
+    "judgements": (("answer",), ("run",), ("run", "close", "record"), ("intend",)),
+    "settlements": (("answer",), ("settle",), ("settle", "run")),
+    "steps": (("mark",),),
+}
+"""Effects that the code executes on any row of a table, alone or together as far as one is nothing without the other."""
+
 Asked = Mapping[str, Mapping[tuple[Any, ...], Row]]
 """What tables were asked, and which row fitted."""
 _NONE = Row("", "", "")
 
-HARMLESS = {
-    "steps: over: dropped": "what is settled is taken for filed, and linking it changes nothing",
-    "steps: repeat: dropped": "what may be sent again is looked for instead",
-    "steps: early: dropped": "a pause that is over early breaks no invariant",
-    "results: in vain: dropped": "people are asked at once",
-    "results: unsure: dropped": "people are asked at once",
-    "results: refused: dropped": "people are asked, who know as much",
-    "results: found: dropped": "people are asked, who can name it",
-    "results: made: dropped": "people are asked, and it is looked for",
-    "moves: put off: dropped": "it stays on record as sent, and so comes to be looked for",
-    "moves: fail: dropped": "it stays on record as sent, and so comes to be asked about",
-    "moves: link again: dropped": "it is not tied to its conversation",
-}
+HARMLESS: dict[str, str] = {}
 """Mutants that break nothing, and why."""
 
 
@@ -74,7 +70,8 @@ SEEDED = (
 
 
 def mutants() -> Iterator[Variant]:
-    """Each row dropped, put before the one above, given another `then`, without an effect; each guard dropped or flipped."""
+    """Each row dropped, put before the one above, given another `then`, without an effect, with one more; each guard dropped,
+    and flipped."""
     for table in FACTS:
         rows: tuple[Row, ...] = getattr(Tables(), table)
         for n, row in enumerate(rows):
@@ -93,6 +90,10 @@ def _changed(table: str, rows: tuple[Row, ...], n: int) -> Iterator[tuple[str, t
     for effect in row.effects:
         left = tuple(one for one in row.effects if one != effect)
         yield f"without {effect}", (*rows[:n], replace(row, effects=left), *rows[n + 1 :])
+    for effects in ADDED.get(table, ()):
+        if not set(effects) & set(row.effects):
+            more = tuple(dict.fromkeys((*row.effects, *effects)))
+            yield f"with {', '.join(effects)}", (*rows[:n], replace(row, effects=more), *rows[n + 1 :])
     for name, wanted in row.when.items():
         others = {one: value for one, value in row.when.items() if one != name}
         if table != "moves" or name != "move":
