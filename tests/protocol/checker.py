@@ -180,8 +180,9 @@ def _event(event: Label) -> str:
     match event:
         case ("say" | "new" as kind, content):
             return f"somebody {'says' if kind == 'say' else 'asks for a new ticket:'} {CONTENTS[content]}"
-        case ("click", person, act, card, link):
-            about = f" (it is a ticket that was {'offered' if link == 'offered' else 'not offered'})" if link else ""
+        case ("click", person, act, card, link, late):
+            about = " after its time" if late else ""
+            about += f" (it is a ticket that was {'offered' if link == 'offered' else 'not offered'})" if link else ""
             return f"{person} clicks {act} on {f'card {card + 1}' if card >= 0 else 'a card that never was'}{about}"
         case ("settle", person, act, hash_, attempt):
             return f"{person} says {act!r} of attempt {attempt} at {CONTENTS[hash_]}"

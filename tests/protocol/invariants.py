@@ -51,7 +51,7 @@ def i2(before: World, what: Happened, after: World) -> str:
     """One approval of a ticket: the first stands, and the others are told who won."""
     if not isinstance(what, Turned) or what.event[0] != "click":
         return ""
-    _, person, act, card, link = what.event
+    _, person, act, card, link, late = what.event
     if what.decided and before.decided[what.decided[0]] == "approved":
         return "a second decision is taken on what is approved"
     if person not in ALLOWED or card < 0:
@@ -61,7 +61,7 @@ def i2(before: World, what: Happened, after: World) -> str:
         left = what.filing is not None and what.filing.status == "left"
         if what.then != "already" or what.row != ("doubted" if left else "decided"):
             return "somebody is not told that it is approved already"
-    elif before.cards[card].status == "open" and link != "another":
+    elif before.cards[card].status == "open" and link != "another" and not late:
         wanted = {"approve": "approved", "reject": "rejected"}[act]
         return (
             ""
@@ -89,15 +89,20 @@ def i4(before: World, what: Happened, after: World) -> str:
         return "the card that is open is not the one that waits for a decision"
     if not isinstance(what, Turned):
         return ""
-    if what.opened and any(card == (what.opened, "open") for card in before.cards):
+    closed = [n for n, card in enumerate(before.cards) if card.status == "open" != after.cards[n].status]
+    expired = what.event[0] == "click" and closed == [what.event[3]] and what.event[5] and not what.decided
+    fate = what.decided[1] if what.decided else "expired" if expired else "superseded"
+    if closed and after.cards[closed[0]].status != fate:
+        return "a card does not say why it was put away"
+    if what.opened and not expired and any(card == (what.opened, "open") for card in before.cards):
         return "a new card is shown though nothing has changed"
     if what.event[0] != "click":
         return ""
-    _, person, _, card, _ = what.event
+    _, person, _, card, _, late = what.event
     if what.decided and (card != what.decided[2] or before.cards[card].status != "open"):
         return "a decision is taken on another card than the one that was clicked"
-    if what.decided and after.cards[card].status != what.decided[1]:
-        return "the card does not say what was decided"
+    if what.decided and late:
+        return "a decision is taken on a card that had been open for too long"
     if person not in ALLOWED:
         return ""
     if card < 0:
@@ -105,8 +110,11 @@ def i4(before: World, what: Happened, after: World) -> str:
     status = before.cards[card].status
     if before.decided[before.cards[card].content] == "approved":
         return ""
+    if status == "open" and late:
+        told = (what.then, what.row) == ("stale", "expired") and what.opened == before.cards[card].content
+        return "" if told else "what had been shown for too long is not shown anew, or is told as something else"
     if status != "open" and (what.then, what.row) != (
-        ("stale", "stale") if status == "superseded" else ("already", "discarded")
+        ("stale", "stale") if status in ("superseded", "expired") else ("already", "discarded")
     ):
         return "somebody is not told what became of that card"
     return ""
@@ -134,7 +142,7 @@ def i6(before: World, what: Happened, after: World) -> str:
         if what.decided:
             return "the conversation is linked to a ticket that was not offered"
         card = before.cards[what.event[3]]
-        undecided = card.status == "open" and before.decided[card.content] != "approved"
+        undecided = card.status == "open" and not what.event[5] and before.decided[card.content] != "approved"
         if person in ALLOWED and undecided and what.then != "refused":
             return "somebody is not told that it could not be linked"
     return ""
@@ -164,6 +172,8 @@ def _learnt(what: Recorded, was: Filing | None, now: Filing | None) -> str:
     """What the tracker said counts, and people are asked what only they can say: not before it was looked for, and once."""
     if what.result in ("made", "found"):
         return "" if now and now.status == "filed" else "the tracker has it, and it is not on record as filed"
+    if what.result == "nothing" and what.found.status != "unknown":
+        return "it is looked for, and is not on record as unknown"
     from_ = {"nothing": ("unknown",), "other": ("sent", "unknown")}.get(what.result, ("sent",))
     if was is None or now is None or was.attempt != what.found.attempt or was.status not in from_:
         return ""  # somebody knew more meanwhile

@@ -66,6 +66,8 @@ class Bounds:
     """A request may be under way for long, and arrive after its sender was given up."""
     meddling: bool = False
     """Somebody may edit a ticket in the tracker."""
+    ageing: bool = False
+    """A click may come in after the time for which its card can be decided."""
     begun: bool = False
     """The conversation starts with a card that ann has approved."""
     repeatable: bool = False
@@ -284,7 +286,7 @@ class Machine:
         none: tuple[Any, ...] = (None,) * sizes
         world = World(Session(), (), ("none",) * sizes, none, (Ticket(),) * sizes, (0,) * sizes, (), (None, None), left)
         if bounds.begun:
-            for event in (("say", 1), ("click", "ann", "approve", 0, "")):
+            for event in (("say", 1), ("click", "ann", "approve", 0, "", False)):
                 if event[0] == "click" and not world.cards:
                     raise Broken("no card is shown")
                 world = world._replace(inbox=(event,), versions=1)
@@ -365,17 +367,20 @@ class Machine:
     def _clicks(self, world: World) -> Iterator[Event]:
         """Clicks on every card that there ever was. What is refused whatever the card is clicked on the newest one only."""
         newest = len(world.cards) - 1
-        yield "click", "ann", "approve", -1, ""
-        yield "click", "eve", "approve", -1, ""
+        yield "click", "ann", "approve", -1, "", False
+        yield "click", "eve", "approve", -1, "", False
         for card in range(newest + 1):
-            yield "click", "ann", "approve", card, ""
-            yield "click", "ann", "reject", card, ""
+            yield "click", "ann", "approve", card, "", False
+            yield "click", "ann", "reject", card, "", False
             if world.left.clicks < self.bounds.clicks:  # before that, bob is like ann
-                yield "click", "bob", "approve", card, ""
-            if card == newest:
-                yield "click", "eve", "approve", card, ""
-                yield "click", "ann", "reject", card, "offered"
-                yield "click", "ann", "reject", card, "another"
+                yield "click", "bob", "approve", card, "", False
+        if newest >= 0:
+            yield "click", "eve", "approve", newest, "", False
+            yield "click", "ann", "reject", newest, "offered", False
+            yield "click", "ann", "reject", newest, "another", False
+            if self.bounds.ageing:
+                yield "click", "ann", "approve", newest, "", True
+                yield "click", "ann", "reject", newest, "offered", True
 
     def _acts(self, world: World, budget: str, event: Event) -> Transition:
         left = world.left._replace(acts=world.left.acts - 1)
@@ -560,7 +565,7 @@ class Machine:
     def _click(
         self, world: World, turned: Turned, filing: Filing | None
     ) -> tuple[Session | None, Turned, tuple[int, str, int] | None, bool, str]:
-        _, person, act, clicked, link = turned.event
+        _, person, act, clicked, link, late = turned.event
         session, allowed = world.session, person in ALLOWED
         card = clicked
         if not self.ways.bound and session.gate == "preview":
@@ -571,15 +576,16 @@ class Machine:
         status = world.cards[card].status if card >= 0 else "none"
         standing = world.decided[self.hash(world.cards[card].content)] if card >= 0 else "none"
         standing = "none" if standing == "withdrawn" else standing
-        linked = not link or (link == "offered" and allowed and status == "open")
+        linked = not link or (link == "offered" and allowed and status == "open" and not late)
         left = filing is not None and filing.status == "left"
-        row = self.judges(act, allowed, status, standing, left, linked)
+        row = self.judges(act, allowed, status, standing, left, linked, late)
         turned = turned._replace(then=row.then, row=row.name, answered="answer" in row.effects)
         if card < 0 or "run" not in row.effects:
             return None, turned, None, False, ""
         if session.gate != "preview":
             raise Broken("a click is taken where no card is open")
-        at_gate = self.judges(act, True, "open" if card == session.open else "superseded", "none", False, not link or linked)
+        matches = "open" if card == session.open else "superseded"
+        at_gate = self.judges(act, True, matches, "none", False, link != "another", late)
         open_ = session.open
         hash_ = self.hash(world.cards[open_].content)
         took = ""
@@ -588,12 +594,14 @@ class Machine:
         elif at_gate.then == "rejected":
             closed = "linked" if link else session.closed
             session, took = session._replace(rejected=hash_, closed=closed), "rejected" if act == "reject" else ""
+        elif late:
+            session = session._replace(open=-1)
         after, name = self._decide(world, session)
         recorded = (hash_, took, open_) if took and "record" in row.effects else None
-        if recorded is None:
+        if recorded is None and "record" in row.effects:
             stale = self.tables.judgements[-1]
-            turned = turned._replace(then=row.then, row=stale.name)
-        fate = took if took and "close" in row.effects else "superseded"
+            turned = turned._replace(then=stale.then, row=stale.name)
+        fate = (took or ("expired" if late else "superseded")) if "close" in row.effects else "superseded"
         intends = recorded is not None and "intend" in row.effects
         return after, turned._replace(said=name), recorded, intends, fate
 

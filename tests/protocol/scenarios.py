@@ -4,7 +4,7 @@ from tests.protocol.model import Bounds
 
 SMALL = {
     "settle": Bounds(begun=True, acts=1, says=0, orders=0, clicks=0, settles=1, flying=False),
-    "talk": Bounds(acts=3, says=2, orders=1, clicks=2, settles=0, flying=False, inbox=1),
+    "talk": Bounds(acts=3, says=2, orders=1, clicks=2, settles=0, flying=False, inbox=1, ageing=True),
     "filing": Bounds(begun=True, acts=1, says=1, orders=1, clicks=1, settles=1, meddling=True, inbox=1),
     "settling": Bounds(begun=True, acts=2, says=0, orders=0, clicks=0, settles=2, flying=False, inbox=1),
     "clicking": Bounds(begun=True, acts=2, says=1, orders=0, clicks=1, settles=1, flying=False, inbox=1),
@@ -14,7 +14,7 @@ SMALL = {
 
 QUICK = {
     "everything": Bounds(acts=3, says=3, orders=1, clicks=2, settles=1),
-    "talk": Bounds(acts=4, says=3, orders=1, clicks=2, settles=0, flying=False),
+    "talk": Bounds(acts=4, says=3, orders=1, clicks=2, settles=0, flying=False, ageing=True),
     "filing": Bounds(begun=True, acts=1, says=1, orders=1, clicks=1, settles=1, meddling=True),
     "settling": Bounds(begun=True, acts=2, says=0, orders=0, clicks=0, settles=2),
     "clicking": Bounds(begun=True, acts=2, says=1, orders=0, clicks=1, settles=1, flying=False),
@@ -24,7 +24,7 @@ QUICK = {
 
 LARGE = {
     "everything": Bounds(acts=4, says=3, orders=1, clicks=2, settles=1, inbox=1, flying=False),
-    "talk": Bounds(acts=5, says=3, orders=1, clicks=2, settles=0, inbox=1, flying=False),
+    "talk": Bounds(acts=5, says=3, orders=1, clicks=2, settles=0, inbox=1, flying=False, ageing=True),
     "filing": Bounds(begun=True, acts=2, says=1, orders=1, clicks=1, settles=1, meddling=True),
     "settling": Bounds(begun=True, acts=3, says=0, orders=0, clicks=0, settles=3, inbox=1, flying=False),
     "clicking": Bounds(begun=True, acts=2, says=1, orders=0, clicks=1, settles=1),
