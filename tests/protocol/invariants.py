@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from tests.protocol.model import (
     ALLOWED,
+    GIVEN_UP,
     VAGUE,
     AcceptedTwice,
     Doing,
@@ -267,9 +268,9 @@ def _led(what: Turned, after: World) -> str:
         return ""  # I3
     if session.wish:
         return "" if session.gate == "sure" else "nobody is asked whether the draft is to be lost"
-    if session.draft == VAGUE:
+    if session.draft in (0, VAGUE):
         return "" if session.gate == "ask" else "what is missing is not asked for"
-    if session.draft == 0:
+    if session.draft == GIVEN_UP:
         return "" if (session.gate, what.said) == ("none", "nothing") else "nobody has said anything, and something is shown"
     if what.opened and session.draft == what.rejected and not what.show:
         return "what was rejected is shown again, and nobody asked"

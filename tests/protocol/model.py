@@ -16,6 +16,8 @@ ALLOWED = ("ann", "bob")
 """Who may decide: an approver, and whoever asked for the ticket. Eve may not."""
 VAGUE = 4
 """A draft that has no title yet, which is asked for."""
+GIVEN_UP = -1
+"""Nothing was said, and whoever was asked left it open."""
 OVER = ("filed", "left")
 GATES = {"ask_user": "ask", "preview_ticket": "preview", "file_ticket": "file", "end": "none"}
 SETTLES = {"intended": "again", "filed": "file", "left": "leave", "withdrawn": "withdraw"}
@@ -348,7 +350,7 @@ class Machine:
                     yield self._acts(world, "says", ("new", content))
             yield self._acts(world, "says", ("say", VAGUE))
         if left.orders:
-            for order in ("show", "thanks", "forget", "start over"):
+            for order in ("show", "skip", "forget", "start over"):
                 yield self._acts(world, "orders", (order,))
         if world.session.gate == "sure":
             yield self._acts(world, "", ("yes",))
@@ -512,9 +514,9 @@ class Machine:
                 session.closed,
                 session.wish,
                 session.approved >= 0,
-                session.draft == VAGUE,
-                session.draft not in (0, VAGUE),
-                session.draft not in (0, VAGUE) and self.hash(session.draft) == session.rejected,
+                session.draft in (0, VAGUE),
+                0 < session.draft < VAGUE,
+                0 < session.draft < VAGUE and self.hash(session.draft) == session.rejected,
                 show,
                 looked,
             )
@@ -528,7 +530,7 @@ class Machine:
             raise Broken(f"there is no gate {row.then}")
         if gate == "file" and session.approved < 0:
             raise Broken("nothing is approved that could be filed")
-        if gate == "ask" and row.name != "rejected" and session.draft != VAGUE:
+        if gate == "ask" and row.name != "rejected" and session.draft not in (0, VAGUE):
             raise Broken("nothing is asked")
         if gate == "sure" and not session.wish:
             raise Broken("nothing is asked")
@@ -538,7 +540,7 @@ class Machine:
         kept = session.open if "open" in row.effects else -1
         after = session._replace(gate=gate, looked=looked, open=kept)
         if gate == "preview":
-            if session.draft in (0, VAGUE):
+            if not 0 < session.draft < VAGUE:
                 raise Broken("nothing is sealed that could be shown")
             stands = kept >= 0 and self.hash(world.cards[kept].content) == self.hash(session.draft)
             after = after._replace(open=kept if stands else -1, rejected=0)
@@ -555,8 +557,10 @@ class Machine:
             session = session._replace(wish="")
             if kind in ("say", "new"):
                 session = session._replace(draft=event[1])
-            elif kind in ("forget", "start over") and session.draft:
+            elif kind in ("forget", "start over") and session.draft > 0:
                 session = session._replace(wish=kind)
+            elif kind == "skip" and not session.draft:
+                session = session._replace(draft=GIVEN_UP)
             elif kind == "yes" and asked == "sure":
                 session = Session(closed="forgotten" if wish == "forget" else "")
         after, name = self._decide(world, session, show=kind == "show")
@@ -616,7 +620,9 @@ class Machine:
             return None, turned._replace(then="ignored"), ""
         session, move = world.session, ""
         if not self._waits_for(world, hash_):
-            return None, turned, ""
+            named = session.approved >= 0 and self.hash(world.cards[session.approved].content) == hash_
+            is_news = filing is not None and filing.status == status and not (named and session.outcome == status)
+            return None, turned if is_news else turned._replace(then="ignored"), ""
         if fields:
             session = session._replace(approved=-1, outcome="none", draft=VAGUE)
             move = "withdraw" if filing else ""

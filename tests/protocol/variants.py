@@ -32,6 +32,15 @@ Asked = Mapping[str, Mapping[tuple[Any, ...], Row]]
 _NONE = Row("", "", "")
 
 HARMLESS = {
+    "decisions: filed: with open": "the next ticket starts with no card",
+    "decisions: left: with open": "the next ticket starts with no card",
+    "decisions: linked: with open": "the next ticket starts with no card",
+    "decisions: forgotten: with open": "the next ticket starts with no card",
+    "decisions: filing: with open": "what comes back from there is asked about before a card is shown",
+    "decisions: nothing: with open": "no card was shown of a draft that holds nothing",
+    "decisions: new: with open": "no card was shown before it was looked for such a ticket",
+    "judgements: unknown: with run": "there is no card that the graph could be asked about",
+    "judgements: unknown: with run, close, record": "there is no card that the graph could be asked about",
     "steps: repeat: with mark": "it is on record as sent already, and only what is intended is marked",
     "steps: lost: with mark": "it is on record as sent already, and only what is intended is marked",
     "steps: look: with mark": "it is on record as unknown, and only what is intended is marked",
@@ -96,7 +105,8 @@ def _changed(table: str, rows: tuple[Row, ...], n: int) -> Iterator[tuple[str, t
         left = tuple(one for one in row.effects if one != effect)
         yield f"without {effect}", (*rows[:n], replace(row, effects=left), *rows[n + 1 :])
     for effects in ADDED.get(table, ()):
-        if row.then != "rest" and not set(effects) & set(row.effects):
+        read = row.then != "rest" and (effects != ("intend",) or "run" in row.effects)
+        if read and not set(effects) & set(row.effects):
             more = tuple(dict.fromkeys((*row.effects, *effects)))
             yield f"with {', '.join(effects)}", (*rows[:n], replace(row, effects=more), *rows[n + 1 :])
     for name, wanted in row.when.items():
