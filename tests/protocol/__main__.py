@@ -10,12 +10,15 @@ from functools import partial
 from rich.console import Console
 from rich.table import Table
 
+from tests.measures import measured
 from tests.protocol.checker import Report, explore, in_words
 from tests.protocol.model import Bounds, Machine
 from tests.protocol.scenarios import LARGE, QUICK, SMALL
 from tests.protocol.variants import HARMLESS, SEEDED, Asked, Variant, alters, mutants, rows
 
 WORKERS = 2
+FATES = ("caught", "same", "harmless")
+"""What becomes of a mutant: it is found out, does what the program does, or breaks nothing."""
 
 
 def explored(scenarios: dict[str, Bounds], console: Console) -> dict[str, Report]:
@@ -28,7 +31,9 @@ def explored(scenarios: dict[str, Bounds], console: Console) -> dict[str, Report
         found = f"{report.invariant}: {report.wrong}" if report.wrong else "nothing" if report.complete else "not complete"
         table.add_row(name, *cells, found)
     console.print(table)
-    for report in reports.values():
+    for name, report in reports.items():
+        numbers = {one: getattr(report, one) for one in ("states", "transitions", "depth", "seconds")}
+        measured("protocol", scenario=name, **numbers, found=report.wrong)
         for line in in_words(report.trace):
             console.print(f"  {line}", highlight=False, markup=False)
     if unused := rows() - set().union(*(report.used for report in reports.values())):
@@ -73,23 +78,27 @@ def main(arguments: list[str] | None = None) -> int:
     console = Console()
     reports = explored(QUICK if chosen.quick else LARGE, console)
     failed = any(report.wrong for report in reports.values())
+    caught = 0
     for variant in SEEDED:
         report = tries(variant)
         assert report
-        failed |= not report.wrong
+        caught += bool(report.wrong)
         console.print(f"\n{variant.name}: {report.invariant}, {report.wrong}" if report.wrong else f"\n{variant.name}: MISSED")
         for line in in_words(report.trace):
             console.print(f"  {line}", highlight=False, markup=False)
+    failed |= caught < len(SEEDED)
+    measured("variants", seeded=len(SEEDED), caught=caught)
     if chosen.mutants:
         count = Counter[str]()
         for variant, report in tried(mutants()):
-            fate = "caught" if report and report.wrong else "harmless" if report else "the same"
+            fate = "caught" if report and report.wrong else "harmless" if report else "same"
             count[fate] += 1
-            if fate == "caught" or variant.name in HARMLESS:
-                continue
-            console.print(f"{fate}: {variant.name}", highlight=False, markup=False)
-            failed |= fate == "harmless"
+            why = HARMLESS.get(variant.name, "")
+            failed |= (fate == "harmless") != bool(why)
+            if fate != "caught" or why:
+                console.print(f"{fate}: {variant.name}{why and ': '}{why}", highlight=False, markup=False)
         console.print(f"mutants: {dict(count)}")
+        measured("mutants", tried=count.total(), **{fate: count[fate] for fate in FATES})
     return int(failed)
 
 

@@ -136,6 +136,11 @@ class _Exploring:
 
 
 CONTENTS = "-ABC?"
+LINKS = {
+    "offered": "it is the ticket that was offered",
+    "another": "it is one that was not offered",
+    "gone": "it is one that is gone",
+}
 
 
 def in_words(trace: Iterable[Label]) -> list[str]:
@@ -182,7 +187,7 @@ def _event(event: Label) -> str:
             return f"somebody {'says' if kind == 'say' else 'asks for a new ticket:'} {CONTENTS[content]}"
         case ("click", person, act, card, link, late):
             about = " after its time" if late else ""
-            about += f" (it is a ticket that was {'offered' if link == 'offered' else 'not offered'})" if link else ""
+            about += f" ({LINKS[link]})" if link else ""
             return f"{person} clicks {act} on {f'card {card + 1}' if card >= 0 else 'a card that never was'}{about}"
         case ("settle", person, act, hash_, attempt):
             return f"{person} says {act!r} of attempt {attempt} at {CONTENTS[hash_]}"

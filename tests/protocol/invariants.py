@@ -25,6 +25,9 @@ from tests.protocol.model import (
     World,
 )
 
+NOT_LINKED = ("another", "gone")
+"""What somebody says that a ticket is, and cannot be linked: it was not offered, or is no longer there."""
+
 Invariant = Callable[[World, Happened, World], str]
 
 
@@ -62,7 +65,7 @@ def i2(before: World, what: Happened, after: World) -> str:
         left = what.filing is not None and what.filing.status == "left"
         if what.then != "already" or what.row != ("doubted" if left else "decided"):
             return "somebody is not told that it is approved already"
-    elif before.cards[card].status == "open" and link != "another" and not late:
+    elif before.cards[card].status == "open" and link not in NOT_LINKED and not late:
         wanted = {"approve": "approved", "reject": "rejected"}[act]
         return (
             ""
@@ -139,9 +142,9 @@ def i6(before: World, what: Happened, after: World) -> str:
         return f"{person} decides, or is not told that the policy forbids it"
     if person in ALLOWED and what.row == "forbidden":
         return f"{person} may decide, and is refused"
-    if what.event[0] == "click" and what.event[4] == "another" and what.event[3] >= 0:
+    if what.event[0] == "click" and what.event[4] in NOT_LINKED and what.event[3] >= 0:
         if what.decided:
-            return "the conversation is linked to a ticket that was not offered"
+            return "the conversation is linked to a ticket that cannot be linked"
         card = before.cards[what.event[3]]
         undecided = card.status == "open" and not what.event[5] and before.decided[card.content] != "approved"
         if person in ALLOWED and undecided and what.then != "refused":

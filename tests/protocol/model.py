@@ -380,6 +380,7 @@ class Machine:
             yield "click", "eve", "approve", newest, "", False
             yield "click", "ann", "reject", newest, "offered", False
             yield "click", "ann", "reject", newest, "another", False
+            yield "click", "ann", "reject", newest, "gone", False
             if self.bounds.ageing:
                 yield "click", "ann", "approve", newest, "", True
                 yield "click", "ann", "reject", newest, "offered", True

@@ -5,13 +5,13 @@ from tests.protocol.model import Bounds
 SMALL = {
     "back": Bounds(acts=3, says=3, orders=0, clicks=0, settles=0, flying=False, inbox=1),
     "settle": Bounds(begun=True, acts=1, says=0, orders=0, clicks=0, settles=1, flying=False),
+    "repeating": Bounds(begun=True, acts=1, says=0, orders=0, clicks=0, settles=1, flying=False, repeatable=True),
     "talk": Bounds(acts=3, says=2, orders=1, clicks=2, settles=0, flying=False, inbox=1, ageing=True),
     "filing": Bounds(begun=True, acts=1, says=1, orders=1, clicks=1, settles=1, meddling=True, inbox=1),
     "settling": Bounds(begun=True, acts=2, says=0, orders=0, clicks=0, settles=2, flying=False, inbox=1),
     "clicking": Bounds(begun=True, acts=2, says=1, orders=0, clicks=1, settles=1, flying=False, inbox=1),
-    "repeating": Bounds(begun=True, acts=1, says=0, orders=0, clicks=0, settles=1, flying=False, repeatable=True),
 }
-"""For wrong variants, of which there are many."""
+"""For wrong variants, of which there are many: the smallest first."""
 
 QUICK = {
     "everything": Bounds(acts=3, says=3, orders=1, clicks=2, settles=1),

@@ -87,7 +87,7 @@ class Program:
             case ("start over",):
                 return Reply(text="start over", by="ann")
             case ("click", person, act, card, link, _):
-                same_as = {"offered": OFFERED.key, "another": ANOTHER.key}.get(link, "")
+                same_as = {"": "", "another": ANOTHER.key}.get(link, OFFERED.key)
                 known = self._session.cards[card] if card >= 0 else None
                 hash_, preview = (known.draft_hash, known.preview_id) if known else (NO_CARD, None)
                 return Decision(type=act, draft_hash=hash_, preview_id=preview, by=person, same_as=same_as)

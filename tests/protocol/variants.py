@@ -41,6 +41,8 @@ HARMLESS = {
     "decisions: new: with open": "no card was shown before it was looked for such a ticket",
     "judgements: unknown: with run": "there is no card that the graph could be asked about",
     "judgements: unknown: with run, close, record": "there is no card that the graph could be asked about",
+    "settlements: none: with settle": "there is no filing that could move",
+    "settlements: none: with settle, run": "there is no filing that could move",
     "steps: repeat: with mark": "it is on record as sent already, and only what is intended is marked",
     "steps: lost: with mark": "it is on record as sent already, and only what is intended is marked",
     "steps: look: with mark": "it is on record as unknown, and only what is intended is marked",
@@ -105,7 +107,7 @@ def _changed(table: str, rows: tuple[Row, ...], n: int) -> Iterator[tuple[str, t
         left = tuple(one for one in row.effects if one != effect)
         yield f"without {effect}", (*rows[:n], replace(row, effects=left), *rows[n + 1 :])
     for effects in ADDED.get(table, ()):
-        read = row.then != "rest" and (effects != ("intend",) or "run" in row.effects)
+        read = row.then != "rest" and (effects != ("intend",) or "record" in row.effects)
         if read and not set(effects) & set(row.effects):
             more = tuple(dict.fromkeys((*row.effects, *effects)))
             yield f"with {', '.join(effects)}", (*rows[:n], replace(row, effects=more), *rows[n + 1 :])
