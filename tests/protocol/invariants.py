@@ -179,6 +179,8 @@ def _learnt(what: Recorded, was: Filing | None, now: Filing | None) -> str:
     if what.result == "nothing" and what.found.status != "unknown":
         return "it is looked for, and is not on record as unknown"
     from_ = {"nothing": ("unknown",), "other": ("sent", "unknown")}.get(what.result, ("sent",))
+    if was and was.attempt != what.found.attempt and was != now:
+        return "what came of one attempt is put on record for another"
     if was is None or now is None or was.attempt != what.found.attempt or was.status not in from_:
         return ""  # somebody knew more meanwhile
     wanted, asked = "unknown", was.asked

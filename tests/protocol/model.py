@@ -406,7 +406,7 @@ class Machine:
         for hash_, filing in enumerate(world.filings):
             if filing is None:
                 continue
-            for due in (True, False):
+            for due in (False,) if filing.status == "sent" else (True, False):  # while it is sent there is no pause
                 step = self.steps(filing.status, due, False)
                 if step.then == "rest":
                     continue

@@ -41,6 +41,7 @@ HARMLESS = {
     "decisions: new: with open": "no card was shown before it was looked for such a ticket",
     "judgements: unknown: with run": "there is no card that the graph could be asked about",
     "judgements: unknown: with run, close, record": "there is no card that the graph could be asked about",
+    "moves: link again: whatever current": "an attempt before that comes to its end late has the ticket tied somewhat later",
     "settlements: none: with settle": "there is no filing that could move",
     "settlements: none: with settle, run": "there is no filing that could move",
     "steps: repeat: with mark": "it is on record as sent already, and only what is intended is marked",
@@ -86,7 +87,7 @@ SEEDED = (
 
 
 def mutants() -> Iterator[Variant]:
-    """Each row dropped, put before the one above, given another `then`, without an effect, with one more; each guard dropped,
+    """Each row dropped, swapped with each above, given another `then`, without an effect, with one more; each guard dropped,
     and flipped."""
     for table in FACTS:
         rows: tuple[Row, ...] = getattr(Tables(), table)
@@ -99,8 +100,8 @@ def _changed(table: str, rows: tuple[Row, ...], n: int) -> Iterator[tuple[str, t
     row, last = rows[n], n == len(rows) - 1
     if not last:
         yield "dropped", (*rows[:n], *rows[n + 1 :])
-    if n and not last:
-        yield f"before {rows[n - 1].name}", (*rows[: n - 1], row, rows[n - 1], *rows[n + 1 :])
+    for m in range(n):
+        yield f"swapped with {rows[m].name}", (*rows[:m], row, *rows[m + 1 : n], rows[m], *rows[n + 1 :])
     for then in dict.fromkeys(other.then for other in rows if other.then != row.then):
         yield f"then {then or 'nothing'}", (*rows[:n], replace(row, then=then), *rows[n + 1 :])
     for effect in row.effects:
