@@ -158,6 +158,8 @@ def i7(before: World, what: Happened, after: World) -> str:
         was, now = before.filings[what.hash], after.filings[what.hash]
         if wrong := _learnt(what, was, now):
             return wrong
+        if was and was.status == "filed" and after.inbox != before.inbox:
+            return "it was filed before, and is told once more"
         if was and now and was != now:
             return _proven(what, was, now, after)
     if isinstance(what, Turned) and what.move:
@@ -178,7 +180,8 @@ def _learnt(what: Recorded, was: Filing | None, now: Filing | None) -> str:
         return "" if now and now.status == "filed" else "the tracker has it, and it is not on record as filed"
     if what.result == "nothing" and what.found.status != "unknown":
         return "it is looked for, and is not on record as unknown"
-    from_ = {"nothing": ("unknown",), "other": ("sent", "unknown")}.get(what.result, ("sent",))
+    either = ("sent", "unknown")
+    from_ = {"nothing": ("unknown",), "other": either, "hopeless": either}.get(what.result, ("sent",))
     if was and was.attempt != what.found.attempt and was != now:
         return "what came of one attempt is put on record for another"
     if was is None or now is None or was.attempt != what.found.attempt or was.status not in from_:
@@ -227,7 +230,7 @@ def i8(before: World, what: Happened, after: World) -> str:
     if not what.answered:
         return "an act is not answered"
     if what.event[0] == "settle":
-        wrong = _settled(what) or _goes_on(what, after)
+        wrong = _settled(what) or _goes_on(before, what, after)
         return wrong or (_led(what, after) if what.said else "")
     return _led(what, after) if what.event[0] != "outcome" or what.said else ""
 
@@ -253,9 +256,14 @@ def _settled(what: Turned) -> str:
     return ""
 
 
-def _goes_on(what: Turned, after: World) -> str:
-    """A conversation that waits for a filing knows that it is on its way again."""
-    session = after.session
+def _goes_on(before: World, what: Turned, after: World) -> str:
+    """Somebody's word is on record as what it is, of what they saw, and the conversation that waits for the filing knows it."""
+    session, was, filing = after.session, before.filings[what.event[3]], after.filings[what.event[3]]
+    if what.move not in ("", "file") and was and what.filing and was.status != what.filing.status:
+        return "somebody's word counts for what has become of it meanwhile"
+    wanted = {"again": "intended", "leave": "left", "file": "filed", "withdraw": ""}.get(what.move)
+    if wanted is not None and (filing.status if filing else "") != wanted:
+        return "somebody's word is on record as something else"
     waits = session.gate == "file" and after.cards[session.approved].content == what.event[3]
     lags = waits and what.move == "again" and session.outcome != "none"
     return "it is on its way again, and whoever speaks is asked to settle it" if lags else ""

@@ -68,6 +68,8 @@ class Bounds:
     """A request may be under way for long, and arrive after its sender was given up."""
     meddling: bool = False
     """Somebody may edit a ticket in the tracker."""
+    gone: bool = False
+    """The tracker may not be there any more, for all that is still to be done."""
     ageing: bool = False
     """A click may come in after the time for which its card can be decided."""
     begun: bool = False
@@ -421,6 +423,10 @@ class Machine:
                     continue
                 doing = Doing(hash_, filing, next_) if next_ != "doubt" else Doing(hash_, filing, "record", "unsure")
                 yield ("begins", number, hash_, filing.status, next_), _works(after, number, doing), what
+                if self.bounds.gone:
+                    given_up = "refused" if filing.status == "intended" else "hopeless"
+                    doing = Doing(hash_, filing, "record", given_up)
+                    yield ("begins", number, hash_, filing.status, "no such tracker"), _works(after, number, doing), what
 
     def _about(self, world: World, event: Event) -> int:
         """The hash of the filing that an event is about."""
@@ -739,6 +745,8 @@ class Machine:
             result, patient = "later", False
         if result == "nothing":
             patient = work.filing.looks == 0
+        if result == "hopeless":
+            result, patient = "nothing", False
         row = self.comes_to(result, work.filing.doubted, patient)
         told = {"file": "filed", "fail": "failed", "ask": "unknown"}
         if row.then not in (*told, "lose", "put off"):
@@ -751,7 +759,8 @@ class Machine:
         if row.then == "ask" and current and current.asked and current.attempt == work.filing.attempt:
             yield ("told before", number), _works(world, number, None), None  # the event is known: all is rolled back
             return
-        what = Recorded(work.hash, work.filing, result, patient, self.bounds.repeatable)
+        said = "hopeless" if work.result == "hopeless" else result
+        what = Recorded(work.hash, work.filing, said, patient, self.bounds.repeatable)
         for fields in (False, True) if row.then == "fail" else (False,):
             after, now = self._moved(world, work.hash, row.then, work.filing.attempt), "nothing, it moved on"
             if after is None:

@@ -6,6 +6,7 @@ SMALL = {
     "back": Bounds(acts=3, says=3, orders=0, clicks=0, settles=0, flying=False, inbox=1),
     "settle": Bounds(begun=True, acts=1, says=0, orders=0, clicks=0, settles=1, flying=False),
     "repeating": Bounds(begun=True, acts=1, says=0, orders=0, clicks=0, settles=1, flying=False, repeatable=True),
+    "gone": Bounds(begun=True, acts=1, says=0, orders=0, clicks=0, settles=1, flying=False, gone=True),
     "talk": Bounds(acts=3, says=2, orders=1, clicks=2, settles=0, flying=False, inbox=1, ageing=True),
     "filing": Bounds(begun=True, acts=1, says=1, orders=1, clicks=1, settles=1, meddling=True, inbox=1),
     "settling": Bounds(begun=True, acts=2, says=0, orders=0, clicks=0, settles=2, flying=False, inbox=1),
@@ -20,6 +21,7 @@ QUICK = {
     "settling": Bounds(begun=True, acts=2, says=0, orders=0, clicks=0, settles=2),
     "clicking": Bounds(begun=True, acts=2, says=1, orders=0, clicks=1, settles=1, flying=False),
     "repeating": Bounds(begun=True, acts=2, says=0, orders=0, clicks=1, settles=1, flying=False, repeatable=True),
+    "gone": Bounds(begun=True, acts=1, says=0, orders=0, clicks=0, settles=1, flying=False, gone=True),
 }
 """For every run of the tests: half a minute on two cores."""
 
@@ -30,5 +32,6 @@ LARGE = {
     "settling": Bounds(begun=True, acts=3, says=0, orders=0, clicks=0, settles=3, inbox=1, flying=False),
     "clicking": Bounds(begun=True, acts=2, says=1, orders=0, clicks=1, settles=1),
     "repeating": Bounds(begun=True, acts=2, says=0, orders=0, clicks=1, settles=2, repeatable=True),
+    "gone": Bounds(begun=True, acts=2, says=0, orders=0, clicks=0, settles=2, gone=True),
 }
 """For `scripts/check_protocol`: some minutes."""
