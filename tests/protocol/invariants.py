@@ -42,6 +42,8 @@ def i1(before: World, what: Happened, after: World) -> str:
             return "the open card shows something else than the draft that people know"
         if not session.looked:
             return "a card is shown before it was looked for such a ticket"
+    elif session.looked and not before.session.looked:
+        return "it is looked for such a ticket before it is known what that is"
     if isinstance(what, Turned) and what.decided:
         _, status, card = what.decided
         if before.cards[card].content != before.cards[what.event[3]].content:
@@ -105,6 +107,8 @@ def i4(before: World, what: Happened, after: World) -> str:
     _, person, _, card, _, late = what.event
     if what.decided and (card != what.decided[2] or before.cards[card].status != "open"):
         return "a decision is taken on another card than the one that was clicked"
+    if not (what.decided or expired) and after.session != before.session:
+        return "a click that is refused changes something"
     if what.decided and late:
         return "a decision is taken on a card that had been open for too long"
     if person not in ALLOWED:
