@@ -1,12 +1,14 @@
 """The protocol, explored whole within bounds; and that whatever is wrong with it would be found."""
 
+from pathlib import Path
+
 import pytest
 from rich.console import Console
 
 from tests.protocol.__main__ import explored, tries
 from tests.protocol.checker import in_words
 from tests.protocol.scenarios import QUICK
-from tests.protocol.variants import SEEDED, Variant, rows
+from tests.protocol.variants import HARMLESS, SEEDED, Variant, mutants, rows
 
 
 def test_every_invariant_holds_and_every_row_is_used(capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,3 +26,9 @@ def test_what_is_known_to_be_wrong_is_found(variant: Variant) -> None:
     assert report
     assert report.invariant in variant.invariants
     print(variant.name, *in_words(report.trace), sep="\n  ")
+
+
+def test_what_is_not_caught_is_told_with_its_reason() -> None:
+    page = (Path(__file__).parents[2] / "docs/protocol.md").read_text()
+    assert {f"- {name}: {why}." for name, why in HARMLESS.items()} == set(page.rsplit("are:\n\n", 1)[1].splitlines())
+    assert set(HARMLESS) <= {variant.name for variant in mutants()}
