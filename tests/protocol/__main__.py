@@ -32,13 +32,18 @@ def explored(scenarios: dict[str, Bounds], console: Console) -> dict[str, Report
         table.add_row(name, *cells, found)
     console.print(table)
     for name, report in reports.items():
-        numbers = {one: getattr(report, one) for one in ("states", "transitions", "depth", "seconds")}
-        measured("protocol", scenario=name, **numbers, found=report.wrong)
+        numbers = {one: getattr(report, one) for one in ("states", "transitions", "depth")}
+        measured("protocol", scenario=name, **numbers, seconds=round(report.seconds, 1), found=report.wrong)
         for line in in_words(report.trace):
             console.print(f"  {line}", highlight=False, markup=False)
-    if unused := rows() - set().union(*(report.used for report in reports.values())):
+    if unused := unused_in(reports):
         console.print(f"rows that nothing leads to: {', '.join(f'{table}: {row}' for table, row in sorted(unused))}")
     return reports
+
+
+def unused_in(reports: dict[str, Report]) -> set[tuple[str, str]]:
+    """The rows that nothing led to, by table and name."""
+    return rows() - set().union(*(report.used for report in reports.values()))
 
 
 def _explored(bounds: Bounds) -> Report:
@@ -77,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     console = Console()
     reports = explored(QUICK if chosen.quick else LARGE, console)
-    failed = any(report.wrong for report in reports.values())
+    failed = any(report.wrong or not report.complete for report in reports.values()) or bool(unused_in(reports))
     caught = 0
     for variant in SEEDED:
         report = tries(variant)
