@@ -336,7 +336,7 @@ def _may_be_filed(world: World, hash_: int, machine: Machine) -> bool:
     if filing.status == "intended":
         return one or not ticket.made or not filing.doubted
     if filing.status == "sent" and machine.bounds.repeatable:
-        return one or not any(isinstance(work, Doing) and work.phase == "record" for work in world.workers)
+        return one or not any(isinstance(work, Doing) and work.phase in ("wait", "record") for work in world.workers)
     return one and filing.status in ("sent", "unknown")
 
 
