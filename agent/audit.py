@@ -70,7 +70,7 @@ class Row:
         """The row of a line. Raises ValueError if no export wrote that line."""
         value = _object(line)
         row = cls(**{**value, "body": json.dumps(value.get("body"), separators=(",", ":"))})
-        if type(row.seq) is not int or row.line() != line:
+        if type(row.seq) is not int or abs(row.seq) >= 2**63 or row.line() != line:
             raise ValueError("it is spelled otherwise")
         return row
 
@@ -205,7 +205,8 @@ class Chain:
             missing.append((expected.first, expected.first + expected.count - 1))
         found += [*torn, *(f"{_rows(*range_)} {_is(*range_)} there twice." for range_ in _ranges(twice))]
         found += _renumberings(renumbered)
-        taken = {seq for seq in renumbered if any(run.start <= seq <= run.end for run in runs)}
+        end = max((*renumbered.values(), *(run.end for run in runs if run.end not in renumbered)), default=0)
+        taken = {seq for seq in renumbered if seq <= end and any(run.start <= seq <= run.end for run in runs)}
         for range_ in _without(missing, set(renumbered.values()), taken):
             found.append(f"{_rows(*range_)} {_is(*range_)} missing.")
         if head and not found and (self.rows, self.head if self.rows else head.before) != (head.count, head.head):
@@ -244,19 +245,19 @@ class Chain:
             gaps.insert(0, (expected.first, in_order[0].start - 1))
         absent = [number for start, end in gaps[:10] for number in range(start, min(end, start + 9) + 1)]
         few = sorted(numbers)[:50]
-        renumbered, edited = dict[int, int](), list[str]()
+        renumbered, edited, shift = dict[int, int](), list[str](), 0
         for suspect in self._suspects:
             row = suspect.row
             was = next(
                 (
                     number
-                    for number in (row.seq + 1, row.seq - 1, *absent, *few)
+                    for number in (row.seq + shift, row.seq + 1, row.seq - 1, *absent, *few)
                     if number != row.seq and replace(row, seq=number).digest() == row.hash
                 ),
                 None,
             )
             if was is not None:
-                renumbered[row.seq] = was
+                renumbered[row.seq], shift = was, was - row.seq
             elif suspect.after == row.digest():
                 edited.append(f"Row {row.seq} was edited: the hash in it.")
             elif replace(row, previous=suspect.before or expected.before).digest() == row.hash:

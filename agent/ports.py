@@ -93,6 +93,8 @@ class ModelCall(BaseModel):
     """Empty if there was none."""
     error: str = ""
     """Why there was none."""
+    unread: Literal["", "unusable", "spent"] = ""
+    """Why nothing was read of it, for the audit log: what came could not be used, or it was not asked, for want of tokens."""
     input_tokens: int = 0
     output_tokens: int = 0
     milliseconds: int = 0

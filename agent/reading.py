@@ -178,15 +178,23 @@ class Reader:
     async def _heard(self, state: State, batch: Sequence[Reply], event_id: str, reading: Reading) -> Heard:
         request = request_for(state, batch)
         try:
-            return heard_in(await self._asked(request, event_id, reading))
+            return await self._used(request, event_id, reading)
         except (Unusable, Unanswered) as error:
             if isinstance(error, Unanswered) and not error.again:
                 raise
             request = again(request, str(error))
         try:
-            return heard_in(await self._asked(request, event_id, reading))
+            return await self._used(request, event_id, reading)
         except Unusable as error:
             raise Unanswered("its answer could not be used, twice") from error
+
+    async def _used(self, request: list[BaseMessage], event_id: str, reading: Reading) -> Heard:
+        answer = await self._asked(request, event_id, reading)
+        try:
+            return heard_in(answer)
+        except Unusable:
+            reading.calls[-1] = reading.calls[-1].model_copy(update={"unread": "unusable"})
+            raise
 
     async def _asked(self, request: list[BaseMessage], event_id: str, reading: Reading) -> AIMessage:
         began, call = time.monotonic(), _begun(request, event_id, len(reading.calls), self._listener.name)
@@ -197,7 +205,8 @@ class Reader:
             answer = await self._listener.asker.ask(request)
             point("model-answered")
         except Unanswered as error:
-            reading.calls.append(call.model_copy(update={"error": str(error), "milliseconds": _since(began)}))
+            why = {"error": str(error), "unread": "spent" if str(error) == SPENT else ""}
+            reading.calls.append(call.model_copy(update={**why, "milliseconds": _since(began)}))
             raise
         reading.calls.append(_ended(call, answer, _since(began)))
         reading.spent += reading.calls[-1].input_tokens + reading.calls[-1].output_tokens

@@ -27,7 +27,8 @@ def of_turn(snapshot: Snapshot, turn: Turn) -> list[Entry]:
         entries.append(_entry(event, "unprocessed", what=answer.type, by=getattr(answer, "by", "")))
     if graph := turn.graph:
         for call in graph.calls:
-            entries.append(_entry(event, "model", **call.model_dump(include={"model", "digest", "dropped", "error"})))
+            known = call.model_dump(include={"model", "digest", "dropped", "error", "unread"})
+            entries.append(_entry(event, "model", **known | {"error": "" if call.unread else call.error}))
     if isinstance(answer, Decision) and not turn.unprocessed:
         entries.append(_clicked(event, answer, turn))
     if isinstance(answer, Settlement) and not turn.unprocessed:
@@ -38,9 +39,9 @@ def of_turn(snapshot: Snapshot, turn: Turn) -> list[Entry]:
         closed = snapshot.open_card.draft_hash if snapshot.open_card else ""
         entries.append(_entry(event, graph.closed[1], preview_id=graph.closed[0], draft_hash=closed))
     if graph and (card := graph.new_card):
-        known: dict[str, Any] = card.model_dump(include={"preview_id", "draft_hash", "version"})
+        shown = card.model_dump(include={"preview_id", "draft_hash", "version"})
         where = {name: card.sealed[name] for name in ("tracker", "project", "title")}
-        entries.append(_entry(event, "previewed", **known, **where))
+        entries.append(_entry(event, "previewed", **shown, **where))
     return entries
 
 
@@ -121,7 +122,8 @@ def _settled(event: Event, settled: Settled) -> Iterator[Entry]:
 
 def of_filing(filing: Filing, kind: str, event_id: str = "", **known: Any) -> Entry:
     """What became of a filing; without an event of its own it belongs to the one that approved it."""
-    this = {"draft_hash": filing.draft_hash, "marker": filing.marker, "attempt": filing.attempt}
+    this: dict[str, Any] = {"draft_hash": filing.draft_hash, "preview_id": filing.approval.preview_id}
+    this |= {"marker": filing.marker, "attempt": filing.attempt}
     body = {name: value for name, value in {**this, **known}.items() if value}
     return Entry(filing.session_id, event_id or filing.approval.event_id, kind, _bounded(body))
 

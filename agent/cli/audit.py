@@ -127,14 +127,24 @@ def export(file: str | None, *, since: str | None) -> int:
 
 @contextmanager
 def _output(file: str | None) -> Iterator[TextIO]:
+    """Where an export goes. A file that is there already stays as it is until the export is whole."""
     if file is None:
         yield sys.stdout
         return
+    target = part = Path(file)
+    if target.is_file() or not target.exists():  # and no pipe or device
+        target = target.resolve()
+        part = target.with_name(f"{target.name}.part")
     try:
-        with Path(file).open("w", encoding="utf-8", newline="\n") as stream:
+        with part.open("w", encoding="utf-8", newline="\n") as stream:
             yield stream
+        if part != target:
+            part.replace(target)
     except OSError as error:
         raise Usage(f"{file} cannot be written ({error.strerror}): name another file.") from None
+    finally:
+        if part != target:
+            part.unlink(missing_ok=True)
 
 
 def _moment(given: str) -> datetime:
@@ -210,11 +220,14 @@ def _sentence(kind: str, body: dict[str, Any]) -> str:
             where = body.get("destination", {})
             return f"Tickets from here go to {where.get('tracker', '')} {where.get('project', '')}."
         case "model":
-            number = body.get("dropped") or 0
+            number, model = body.get("dropped") or 0, body.get("model", "A model")
+            match body.get("unread"):
+                case "unusable":
+                    return f"{model} answered, and its answer could not be used."
+                case "spent":
+                    return f"{model} was not asked: this conversation has used up what it may take."
             dropped = f", and {number} change{'s were' if number > 1 else ' was'} thrown away" if number else ""
-            return f"{body.get('model', 'A model')} " + (
-                f"did not answer: {body['error']}" if "error" in body else f"answered{dropped}."
-            )
+            return f"{model} did not answer: {body['error']}" if "error" in body else f"{model} answered{dropped}."
         case "previewed":
             return f"Card {card} is shown, version {body['version']}, for {body['tracker']} {body['project']}: {body['title']}"
         case "superseded":
@@ -226,7 +239,7 @@ def _sentence(kind: str, body: dict[str, Any]) -> str:
         case "decided":
             return f"{who} {body['status']} card {card}{why}"
         case "refused":
-            return f"Refused: {body['why']}"
+            return f"{who} was refused: {body['why']}"
         case "settled":
             acts = {
                 "there": f"says that it is there as {body.get('key')}",

@@ -81,7 +81,7 @@ def test_a_sessions_story(signoff: Forker, held: str) -> None:
     assert len(cards) == 2
     steps = [
         "ann: Title: Export fails", f"Card {cards[0]} is shown, version 1, for local LOCAL: Export fails",
-        "Refused: No card 01234567 was shown in this session", "ann: Priority: high",
+        "ann was refused: No card 01234567 was shown in this session", "ann: Priority: high",
         f"Card {cards[0]} is no longer current.", f"Card {cards[1]} is shown, version 2", f"ann approved card {cards[1]}",
         f"Card {cards[1]} is sent to local LOCAL.", "Filed as LOCAL-1",
     ]  # fmt: skip
@@ -99,6 +99,15 @@ def test_a_part_of_the_log(signoff: Forker, held: str, tmp_path: Path) -> None:
     assert signoff.run(held, "audit", "export", "--since", "2020-01-01").stdout.count("\n") == len(times) + 1
     signoff.run(held, "audit", "export", "--since", "2100-01-01", str(file))
     assert "is empty" in signoff.run(held, "audit", "verify", str(file)).stdout
+
+
+def test_an_export_that_fails_leaves_the_one_before(signoff: Forker, held: str, tmp_path: Path) -> None:
+    file = tmp_path / "log.jsonl"
+    signoff.run(held, "audit", "export", str(file))
+    kept = file.read_text()
+    assert signoff.run("postgresql://nowhere.invalid/", "audit", "export", str(file)).status != 0
+    assert (file.read_text(), [one.name for one in tmp_path.iterdir()]) == (kept, ["log.jsonl"])
+    assert signoff.run(held, "audit", "export", "/dev/stdout").stdout == kept, "what is no file is written to as it is"
 
 
 def traced(lines: list[str], directory: Path) -> list[tuple[str, str]]:

@@ -183,6 +183,11 @@ def test_rows_that_moved_up_over_a_deleted_one_are_named() -> None:
     assert in_database(rows) == ["Rows 5-11 are rows 6-12 under another number.", "Row 5 is missing."]
 
 
+def test_rows_that_were_all_renumbered_are_named() -> None:
+    rows = [replace(row, seq=row.seq + 10) for row in some(200)]
+    assert in_database(rows) == ["Rows 11-210 are rows 1-200 under another number."]
+
+
 @pytest.mark.parametrize("number", [1, 6, 12])
 @pytest.mark.parametrize("place", [1, 6, 13])
 def test_a_row_that_is_there_twice_is_named(number: int, place: int) -> None:
@@ -194,6 +199,8 @@ def test_a_row_that_is_there_twice_is_named(number: int, place: int) -> None:
 def test_a_line_that_is_no_row_is_named() -> None:
     lines = exported(some())
     lines[4] = "[" * 100_000
+    assert found(lines) == ["Line 5 is no row as export wrote it: it was edited or put in.", "Row 4 is missing."]
+    lines[4] = some()[3].line().replace('"seq":4,', f'"seq":{"9" * 4_000},')  # nobody reads such a number
     assert found(lines) == ["Line 5 is no row as export wrote it: it was edited or put in.", "Row 4 is missing."]
     lines[4] = some()[3].line().replace('"ann"', '"eve","by":"ann"')  # the other of two values would be read elsewhere
     assert "Line 5" in found(lines)[0]

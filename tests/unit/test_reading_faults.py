@@ -124,6 +124,7 @@ async def test_an_unusable_answer_is_asked_for_once_more_and_then_the_interview_
         assert (reading.taken_over, reading.answered) == (why, "")
         assert [call.model for call in reading.calls] == ["openai:any", "openai:any", "guided-interview"]
         assert all(call.answer and not call.error for call in reading.calls)
+        assert [call.unread for call in reading.calls] == ["unusable", "unusable", ""]
         assert reading.spent > 0, "what it took for nothing counts, too"
         for call in reading.calls:
             assert type(call).model_validate_json(call.model_dump_json()).answer, "it can be kept, and replayed"
@@ -138,6 +139,7 @@ async def test_a_second_answer_that_can_be_used_is(item: Item, problem: str) -> 
     async with running_model([item, FINE]) as server:
         reading = await read(listener(server), [LABELLED], TicketDraft())
         assert server.count == 2
+        assert [call.unread for call in reading.calls] == ["unusable", ""]
     assert (reading.draft.problem, reading.taken_over, reading.said) == ("The export of ACME fails.", "", [])
 
 
@@ -235,6 +237,7 @@ async def test_an_endless_loop_ends_by_the_budget() -> None:
             counts.append(server.count)
         assert counts[-1] == counts[-2] < 16
         assert reading.said[0] == SPENT
+        assert [call.unread for call in reading.calls][:1] == ["spent"]
         assert reading.said[1].endswith(HINT)
         assert reading.unread == [], "no model will read it"
         assert SPENT not in (await read(who, [UNPLACED], spent=spent, spent_told=True)).said

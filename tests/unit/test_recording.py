@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from agent.ports import ApprovalRecord, Card, Event, GraphTurn, ModelCall, Snapshot, Turn, Verdict
 from agent.protocol import Decision, Reply, Setting, Settlement
 from agent.recording import NAME, of_turn
@@ -81,6 +83,13 @@ def test_a_model_is_on_record_without_its_text() -> None:
     call = ModelCall(model="m", digest="d", dropped=2, answer={"secret": "text"}, error="")
     [_, (kind, body)] = entries(Reply(text="x", by="U1"), Turn("replied", graph=graph(calls=[call])))
     assert (kind, body) == ("model", {"model": "m", "digest": "d", "dropped": 2})
+
+
+@pytest.mark.parametrize(("unread", "error"), [("unusable", ""), ("spent", "This conversation has used it up, so here I am.")])
+def test_what_was_not_read_of_a_model_is_told_apart(unread: Any, error: str) -> None:
+    call = ModelCall(model="m", digest="d", unread=unread, error=error)
+    [_, (kind, body)] = entries(Reply(text="x", by="U1"), Turn("replied", graph=graph(calls=[call])))
+    assert (kind, body) == ("model", {"model": "m", "digest": "d", "unread": unread})
 
 
 def test_a_failed_click_and_word_are_unprocessed_and_nothing_else() -> None:
