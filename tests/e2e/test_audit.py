@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -110,14 +111,19 @@ def test_an_export_that_fails_leaves_the_one_before(signoff: Forker, held: str, 
     assert signoff.run(held, "audit", "export", "/dev/stdout").stdout == kept, "what is no file is written to as it is"
 
 
-def traced(lines: list[str], directory: Path) -> list[tuple[str, str]]:
-    """What scripts/agentack makes of an export of one session: the types of events, and what was decided or done."""
+def traced(lines: list[str], directory: Path) -> list[dict[str, Any]]:
+    """What scripts/agentack makes of an export of one session."""
     directory.mkdir(exist_ok=True)
     (directory / "log.jsonl").write_text("\n".join(lines))
     script = Path(__file__).parents[2] / "scripts" / "agentack"
     subprocess.run([sys.executable, script, directory / "log.jsonl", directory / "traces"], check=True)
-    events = [json.loads(line) for line in (directory / "traces" / "terminal-one.jsonl").read_text().splitlines()]
+    events = [json.loads(line) for line in (directory / "traces" / "terminal%3Aone.jsonl").read_text().splitlines()]
     assert all(event["schema_version"] == 2 and event["session_id"] == "terminal:one" for event in events)
+    return events
+
+
+def told(events: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """The types of events, and what was decided or done."""
     return [(event["type"], event.get("decision") or event.get("reason") or event.get("approval_id", "")) for event in events]
 
 
@@ -128,11 +134,31 @@ def test_an_export_becomes_agentacks_trace(signoff: Forker, held: str, tmp_path:
     shown += [("action_blocked", "superseded"), ("action_proposed", ""), ("approval_requested", cards[1])]
     end = ("session_end", "the export ends here")
     approved = ("approval_decision", "allow")
-    assert traced(lines, tmp_path) == [*shown, approved, ("action_executed", cards[1]), end]
+    assert told(traced(lines, tmp_path)) == [*shown, approved, ("action_executed", cards[1]), end]
     unfiled = [line for line in lines if '"kind":"filed"' not in line]
-    assert traced(unfiled, tmp_path) == [*shown, approved, ("action_blocked", "not filed so far"), end]
+    assert told(traced(unfiled, tmp_path)) == [*shown, approved, ("action_blocked", "not filed so far"), end]
     unapproved = [line for line in lines if '"kind":"decided"' not in line]
-    assert traced(unapproved, tmp_path) == [*shown, ("action_executed", ""), end], "it is in the trace all the same"
+    assert told(traced(unapproved, tmp_path)) == [*shown, ("action_executed", ""), end], "it is in the trace all the same"
+
+
+def test_agentack_is_told_what_was_done_and_not_what_was_to_be(signoff: Forker, held: str, tmp_path: Path) -> None:
+    lines = signoff.run(held, "audit", "export").stdout.splitlines()
+
+    def changed(kind: str, **known: Any) -> list[dict[str, Any]]:
+        rows = [json.loads(line) for line in lines]
+        for row in rows[1:]:
+            row["body"] |= known if (row["kind"], row["body"].get("status", "approved")) == (kind, "approved") else {}
+        return traced([json.dumps(row) for row in rows], tmp_path)
+
+    *_, proposed, requested, decided, executed, _ = changed("none")
+    assert proposed["action"] == requested["action"] == executed["action"]
+    assert proposed["action_id"] == decided["action_id"] == executed["action_id"] == executed["approval_id"]
+    assert changed("filed", draft_hash="f" * 64)[-2]["action"]["parameters"] == {"sha256": "f" * 64}
+    assert changed("sent", where="jira OPS")[-2]["action"]["resource"] == "jira OPS"
+    assert changed("decided", draft_hash="f" * 64)[-3]["action_id"] == "f" * 64
+    assert changed("decided", verdict={"allowed": False})[-3]["decision"] == "deny"
+    other = changed("filed", preview_id="p")[-3]
+    assert (other["type"], other["action_id"], "approval_id" in other) == ("action_executed", "p", False)
 
 
 def test_bad_input_gets_a_sentence(signoff: Forker, dsn: str, tmp_path: Path) -> None:
