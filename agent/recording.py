@@ -93,7 +93,7 @@ def _approval(decision: ApprovalRecord) -> dict[str, Any]:
 
 
 def _verdict(verdict: Verdict | None) -> dict[str, Any]:
-    return {"allowed": verdict.allowed, "why": _cut(verdict.why)} if verdict else {}
+    return {"allowed": verdict.allowed, "why": recorded(verdict.why)} if verdict else {}
 
 
 def _settlement(event: Event, said: Settlement, turn: Turn) -> Entry:
@@ -138,8 +138,9 @@ def _entry(event: Event, kind: str, event_id: str = "", /, **body: Any) -> Entry
 
 
 def _bounded(body: dict[str, Any]) -> dict[str, Any]:
-    return {name: _cut(value) if name != "words" and isinstance(value, str) else value for name, value in body.items()}
+    return {name: recorded(value) if name != "words" and isinstance(value, str) else value for name, value in body.items()}
 
 
-def _cut(text: str) -> str:
+def recorded(text: str) -> str:
+    """A name, a title or a reason as it is put on record."""
     return text if len(text) <= NAME else f"{text[:NAME]}…"

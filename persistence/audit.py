@@ -4,14 +4,17 @@ Whoever appends holds one lock until the commit, because each row has the hash o
 it is held nothing else is waited for.
 """
 
-from collections.abc import AsyncIterator, Sequence
+import json
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, LiteralString
 
 from psycopg import AsyncConnection
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
 
-from agent.audit import NOTHING, Entry, Head, Row
+from agent.audit import LIMIT, NOTHING, Entry, Head, Row
+from agent.recording import recorded
+from agent.sealing import SHORT
 from persistence.database import Database
 
 APPEND: LiteralString = "SELECT audit_append(%(sessions)s::text[], %(events)s::text[], %(kinds)s::text[], %(bodies)s::text[])"
@@ -29,6 +32,39 @@ HEAD = """
     SELECT count(*) AS count, coalesce((SELECT hash FROM audit ORDER BY seq DESC LIMIT 1), %(nothing)s) AS head,
            coalesce((SELECT hash FROM audit WHERE seq < %(first)s ORDER BY seq DESC LIMIT 1), %(nothing)s) AS before
     FROM audit WHERE seq >= %(first)s
+"""
+
+BEGUN = "coalesce((SELECT at - interval '1 second' FROM audit ORDER BY seq LIMIT 1), '-infinity')"
+"""Since when there is a log; what happened before is not in it. Its first row is the last thing that its transaction wrote."""
+
+EVENTS = f"""
+    SELECT session_id, event_id FROM inbox
+    WHERE processed_at >= {BEGUN} AND outcome NOT IN ('overheard', 'ignored') AND NOT EXISTS (
+        SELECT FROM audit WHERE audit.session_id = inbox.session_id AND audit.event_id = inbox.event_id
+    ) ORDER BY processed_at
+"""
+CARDS = f"""
+    SELECT session_id, draft_hash, encode(sha256(sealed), 'hex') AS digest, shown.preview_id IS NOT NULL AS shown
+    FROM previews LEFT JOIN (
+        SELECT session_id, substring(body FROM '"preview_id":"([^"]*)"') AS preview_id,
+               substring(body FROM '"draft_hash":"([^"]*)"') AS draft_hash
+        FROM audit WHERE kind = 'previewed'
+    ) AS shown USING (session_id, preview_id, draft_hash)
+    WHERE at >= {BEGUN} AND (shown.preview_id IS NULL OR encode(sha256(sealed), 'hex') <> draft_hash) ORDER BY at
+"""
+DECISIONS = f"""
+    SELECT decided.*, array_remove(array_agg(audit.body), NULL) AS bodies FROM (
+        SELECT session_id, event_id, draft_hash, preview_id, approved_by, status, at FROM approvals
+        UNION SELECT session_id, event_id, draft_hash, preview_id, approved_by, status, at FROM approval_history
+    ) AS decided LEFT JOIN audit ON audit.kind = 'decided' AND audit.session_id = decided.session_id
+                                 AND audit.event_id = decided.event_id
+    WHERE decided.at >= {BEGUN} GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY decided.at
+"""
+FILINGS = f"""
+    SELECT filings.session_id, draft_hash, status, coalesce(key, '') AS key, coalesce(url, '') AS url,
+           array_remove(array_agg(audit.body), NULL) AS bodies
+    FROM filings LEFT JOIN audit ON audit.kind = status AND audit.session_id = filings.session_id
+    WHERE filings.at >= {BEGUN} AND status <> 'intended' GROUP BY 1, 2, 3, 4, 5, filings.at ORDER BY filings.at
 """
 
 
@@ -72,8 +108,63 @@ class PostgresAudit:
                 )
                 yield Head(first=first, **known), aiter(cursor)
 
+    async def disagreements(self) -> list[str]:
+        """What the other tables say since the log began, and the log does not, a sentence each."""
+        found = list[str]()
+        async with self._database.turns.connection() as driver, driver.transaction():
+            await driver.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            for statement, told in ((EVENTS, _event), (CARDS, _card), (DECISIONS, _decision), (FILINGS, _filing)):
+                async with driver.cursor("others", row_factory=dict_row) as cursor:
+                    await cursor.execute(statement)
+                    found += [sentence async for row in cursor if (sentence := told(row))]
+        return found[:LIMIT] + [f"And so on: {len(found) - LIMIT:,} more."] * (len(found) > LIMIT)
+
     async def of_session(self, session_id: str) -> list[Row]:
         """The rows of a session."""
         async with self._database.turns.connection() as driver, driver.cursor(row_factory=class_row(Row)) as cursor:
             await cursor.execute(f"{ROWS} WHERE session_id = %(session_id)s ORDER BY seq", {"session_id": session_id})
             return await cursor.fetchall()
+
+
+def _event(row: dict[str, Any]) -> str:
+    return f"Event {row['event_id']} of {row['session_id']} was processed, and no row is about it."
+
+
+def _card(row: dict[str, Any]) -> str:
+    card = f"ard {row['draft_hash'][:SHORT]} of {row['session_id']}"
+    return (
+        f"What c{card} holds does not belong to its hash." if row["shown"] else f"C{card} is in no row as one that was shown."
+    )
+
+
+def _decision(row: dict[str, Any]) -> str:
+    known = {"draft_hash": row["draft_hash"], "preview_id": row["preview_id"], "by": row["approved_by"]}
+    statuses = ("approved",) if row["status"] == "approved" else ("rejected", "linked")
+    if any(body.get("status") in statuses and _says(body, known) for body in _bodies(row)):
+        return ""
+    card = f"card {row['draft_hash'][:SHORT]} of {row['session_id']}"
+    return f"No row says that {row['approved_by']} {row['status']} {card}, as the table of decisions does."
+
+
+def _filing(row: dict[str, Any]) -> str:
+    known = {"draft_hash": row["draft_hash"]} | ({"key": row["key"], "url": row["url"]} if row["status"] == "filed" else {})
+    if any(_says(body, known) for body in _bodies(row)):
+        return ""
+    status = f"{row['status']}{' as ' * bool(row['key'])}{row['key']}"
+    return (
+        f"No row says that card {row['draft_hash'][:SHORT]} of {row['session_id']} is {status}, as the table of filings does."
+    )
+
+
+def _bodies(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for body in row["bodies"]:
+        try:
+            known = json.loads(body)
+        except (ValueError, RecursionError):  # somebody edited it
+            continue
+        if isinstance(known, dict):
+            yield known
+
+
+def _says(body: dict[str, Any], known: dict[str, str]) -> bool:
+    return all(recorded(value) == body.get(name, "") for name, value in known.items())

@@ -54,12 +54,16 @@ def verify(file: str | None, *, anchor: str) -> int:
         raise Usage(f"--head takes the {len(NOTHING)} characters that signoff audit verify printed, and {anchor} is not that.")
     chain = Chain(anchor)
     with _Progress() as progress:
-        head = _read_file(file, chain, progress) if file else _read_log(chain, progress)
+        head, others = (_read_file(file, chain, progress), []) if file else (None, _read_log(chain, progress))
     found, console = chain.findings(head), Console(highlight=False, soft_wrap=True)
-    if found:
-        console.print(Text(f"✘ {file or 'The audit log'} is not as it was written:", style="red"))
-        for finding in found:
-            console.print(Text(f"  {finding}"))
+    if others and not chain.rows:
+        others = ["All of them: its rows were deleted, or nothing has happened since there is a log."]
+    for what, findings in (("is not as it was written", found), ("does not have what other tables say", others)):
+        if findings:
+            console.print(Text(f"✘ {file or 'The audit log'} {what}:", style="red"))
+        for finding in findings:
+            console.print(Text(f"  {clean(finding)[0]}"))
+    if found or others:
         return 1
     if not chain.rows:
         console.print(f"{file or 'The audit log'} is empty.", markup=False)
@@ -95,15 +99,18 @@ def _read_file(file: str, chain: Chain, progress: _Progress) -> Head:
     return head
 
 
-def _read_log(chain: Chain, progress: _Progress) -> Head | None:
-    async def reading(database: Database) -> None:
-        async with PostgresAudit(database).rows() as (_, rows):
+def _read_log(chain: Chain, progress: _Progress) -> list[str]:
+    """What the other tables say that is not in it; of itself it is to be whole, wherever it ends."""
+
+    async def reading(database: Database) -> list[str]:
+        audit = PostgresAudit(database)
+        async with audit.rows() as (_, rows):
             async for row in rows:
                 chain.add(row)
                 progress.row()
+        return await audit.disagreements()
 
-    wiring.read_from_database(reading)
-    return None  # it is to be whole, wherever it ends
+    return wiring.read_from_database(reading)
 
 
 def export(file: str | None, *, since: str | None) -> int:

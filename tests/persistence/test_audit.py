@@ -34,7 +34,7 @@ async def whole(database: Database, anchor: str = "") -> list[str]:
     chain = Chain(anchor)
     for row in await rows(database):
         chain.add(row)
-    return chain.findings()
+    return chain.findings() + await PostgresAudit(database).disagreements()
 
 
 async def told(database: Database, session_id: str) -> list[tuple[str, dict[str, Any]]]:
@@ -102,6 +102,54 @@ async def test_who_said_what_was_shown_and_decided_and_what_was_filed(database: 
     assert (second_click["by"], second_click["rule"]) == ("eve", "decided")
     models = [row for row in await rows(database) if row.kind == "model"]
     assert {json.loads(row.body)["model"] for row in models} == {"guided-interview"}
+    assert await whole(database) == []
+
+
+@pytest.mark.parametrize(
+    ("edit", "finding"),
+    [
+        ("DELETE FROM audit WHERE kind = 'filed'", "No row says that card {card} of terminal:filed is filed as OPS-1,"),
+        ("DELETE FROM audit WHERE seq >= (SELECT seq FROM audit WHERE kind = 'decided')", "Event {click} of terminal:filed was"),
+        ("UPDATE approvals SET approved_by = 'eve'", "No row says that eve approved card {card} of terminal:filed,"),
+        ("UPDATE approvals SET preview_id = 'p'", "No row says that ann approved card {card} of terminal:filed,"),
+        ("UPDATE approvals SET event_id = 'e'", "No row says that ann approved card {card} of terminal:filed,"),
+        ("INSERT INTO approvals SELECT 'other', draft_hash, status, approved_by, preview_id, event_id FROM approvals",
+         "No row says that ann approved card {card} of other,"),
+        ("INSERT INTO approval_history (session_id, draft_hash, status, approved_by, preview_id, event_id) "
+         "SELECT session_id, draft_hash, 'rejected', 'eve', preview_id, event_id FROM approvals",
+         "No row says that eve rejected card {card} of terminal:filed,"),
+        ("UPDATE filings SET key = 'OPS-2'", "No row says that card {card} of terminal:filed is filed as OPS-2,"),
+        ("UPDATE filings SET url = 'https://eve.test'", "No row says that card {card} of terminal:filed is filed as OPS-1,"),
+        ("UPDATE filings SET status = 'failed'", "No row says that card {card} of terminal:filed is failed"),
+        ("UPDATE previews SET sealed = sealed || ' '", "What card {card} of terminal:filed holds does not belong to its hash."),
+        ("UPDATE previews SET draft_hash = repeat('f', 64)", "Card ffffffff of terminal:filed is in no row as one that was"),
+        ("INSERT INTO previews (preview_id, session_id, draft_hash, sealed, version, status) "
+         "SELECT 'p', session_id, draft_hash, sealed, version, status FROM previews", "Card {card} of terminal:filed is in no row"),
+        ("INSERT INTO inbox (event_id, session_id, seq, origin, kind, body, processed_at, outcome) "
+         "SELECT 'e', session_id, 99, origin, kind, body, processed_at, outcome FROM inbox ORDER BY seq DESC LIMIT 1",
+         "Event e of terminal:filed was processed, and no row is about it."),
+    ],
+)  # fmt: skip
+async def test_what_other_tables_say_and_the_log_does_not_is_found(database: Database, edit: str, finding: str) -> None:
+    one = await approved(database, Scripted())
+    await one.step()
+    await one.wake()
+    assert await whole(database) == []
+    click = next(row.event_id for row in await rows(database) if row.kind == "decided")
+    await change(database, edit)
+    told = "\n".join(await whole(database))
+    assert finding.format(card=one.card["draft_hash"][:8], click=click) in told
+
+
+async def test_what_was_before_there_was_a_log_is_not_missed(database: Database) -> None:
+    one = await approved(database, Scripted())
+    await one.step()
+    await one.wake()
+    await change(database, "DELETE FROM audit")
+    for table, column in (("inbox", "processed_at"), ("previews", "at"), ("approvals", "at"), ("filings", "at")):
+        await change(database, f"UPDATE {table} SET {column} = {column} - interval '1 hour'")
+    async with database.turns.connection() as driver:
+        await append(driver, Entry("s", "e", "said", {}))
     assert await whole(database) == []
 
 
