@@ -121,14 +121,17 @@ class Asker:
 def _answer(came: BaseMessage) -> AIMessage:
     if not isinstance(came, AIMessage):  # a server that names another role
         raise TypeError(type(came).__name__)
-    if any(_deeper(call["args"], DEPTH) for call in came.tool_calls):
+    if any(_unkept(call["args"], DEPTH) for call in came.tool_calls):
         return came.model_copy(update={"tool_calls": [], "invalid_tool_calls": [NO_CALL]})
     return came
 
 
-def _deeper(value: object, levels: int) -> bool:
+def _unkept(value: object, levels: int) -> bool:
+    """Whether a checkpoint cannot hold it: it has more levels than these, or a number of more than 64 bits."""
+    if isinstance(value, int):
+        return not -(2**63) <= value < 2**64
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return any(levels == 0 or _deeper(one, levels - 1) for one in inner)
+    return any(levels == 0 or _unkept(one, levels - 1) for one in inner)
 
 
 def _malformed(error: Exception) -> AIMessage | None:

@@ -270,9 +270,11 @@ def _ended(call: ModelCall, answer: AIMessage, milliseconds: int) -> ModelCall:
     return call.model_copy(update={"answer": _kept(answer).model_dump(exclude_defaults=True), **counted})
 
 
-def _counted(tokens: int | None, characters: int) -> int:
+def _counted(tokens: object, characters: int) -> int:
     """The tokens that a provider counted, if that can be; else by their characters."""
-    return min(tokens, TOKENS_LIMIT) if tokens and tokens > 0 else characters // CHARACTERS_A_TOKEN
+    if not isinstance(tokens, int) or tokens <= 0:  # a client hands on whatever stands there
+        return characters // CHARACTERS_A_TOKEN
+    return min(tokens, TOKENS_LIMIT)
 
 
 def _kept(answer: AIMessage) -> AIMessage:

@@ -24,6 +24,7 @@ from persistence import embedded
 from persistence.database import Database, open_database
 from slack_adapter.server import EVENTS_PATH, Site
 from tests.fuzz import slack as bodies
+from tests.fuzz.models import answers
 from tests.fuzz.mutating import within
 from tests.fuzz.parsers import PARSERS
 from tests.fuzz.trackers import filed, replies
@@ -63,10 +64,10 @@ class Target:
 
 async def main(seconds: float, seed: int) -> int:
     """Runs every target for its share of the time; 1 if anything was found."""
-    console, targets = Console(), list[Target]()
-    names = [name for name in PLACES if name != "Jira Data Center"]
-    share = seconds / (len(PARSERS) + 2 * len(names) + 1)
-    console.print(f"seed {seed}, {share:.0f} s for each of {len(PARSERS) + 2 * len(names) + 1} targets")
+    console, targets, names = Console(), list[Target](), [*PLACES]
+    number = len(PARSERS) + 2 * len(names) + 2
+    share = seconds / number
+    console.print(f"seed {seed}, {share:.0f} s for each of {number} targets")
     async with AsyncExitStack() as stack:
         folder = _folder()
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -93,6 +94,9 @@ async def main(seconds: float, seed: int) -> int:
 
                 targets.append(Target(f"filings in {name}"))
                 await targets[-1].run(file, seed, share, 60)
+        async with answers(database) as model:
+            targets.append(Target("answers of a model's server"))
+            await targets[-1].run(model.one, seed, share, 20)
         with psycopg.connect(dsn, autocommit=True) as connection:  # what is left of the filings is never done
             connection.execute("CREATE DATABASE slack")
         dsn = urlunsplit(urlsplit(dsn)._replace(path="/slack"))

@@ -10,7 +10,7 @@ from tests.fuzz.mutating import within
 from tests.fuzz.trackers import filed, replies
 from tests.trackers.places import PLACES
 
-NAMES = ("Jira Cloud", "GitHub", "Linear", "GitLab")
+NAMES = ("Jira Cloud", "Jira Data Center", "GitHub", "Linear", "GitLab")
 CALLS, FILINGS = 250, 5
 
 

