@@ -163,11 +163,16 @@ class _State(_Shape):
     values: dict[str, dict[str, dict[str, Any]]] = Field(default_factory=dict)
 
 
+class _Block(_Shape):
+    type: str
+    block_id: str = ""
+
+
 class _View(_Shape):
     type: str  # Bolt reads it unasked
     id: Key
     callback_id: str = ""
-    blocks: list[dict[str, Any]]
+    blocks: list[_Block]
     state: _State
 
 

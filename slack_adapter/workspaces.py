@@ -11,7 +11,7 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from agent.hiding import hide
+from agent.hiding import hide, remember
 
 TTL = 300.0
 """Seconds for which names and user groups are believed."""
@@ -191,6 +191,7 @@ class Workspaces:
         if not token:
             raise NotInstalled(f"The app is not installed in {team}: open /slack/install there.")
         if known is None or known.client.token != token:
+            remember(token)
             known = await self._open(team, token)
         self._known[team] = self._known[known.team] = time.monotonic(), known
         return known

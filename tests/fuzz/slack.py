@@ -1,13 +1,17 @@
 """Bodies against the real app over HTTP: with the right signature, and with wrong ones."""
 
+import copy
 import json
 import random
+import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from urllib.parse import urlencode
 
 from tests.fuzz import seeds
-from tests.fuzz.mutating import as_bytes, edited, mutated
+from tests.fuzz.mutating import as_bytes, edited, mutated, places
 from tests.fuzz.parsers import FORM
 from tests.slack.channel import COMPLETE, Channel
 from tests.slack_sim.world import Answer
@@ -50,15 +54,44 @@ def body(ops: Channel, thread: str, rng: random.Random) -> Body:
             action["value"] = edited(action["value"], rng)
     else:
         payload = mutated(payload, rng, seeds.payloads(), most=2)
-    data = as_bytes(payload, rng)
+    data = _known(ops, thread, as_bytes(payload, rng))
+    if rng.random() < 0.5 or b'"event_callback"' in data:
+        return "application/json", data
+    return FORM, urlencode({"payload": data}).encode()
+
+
+def _known(ops: Channel, thread: str, data: bytes) -> bytes:
+    """The payload with the names of this channel."""
     session = f"T1:{ops.id}:{thread}"
     known = {"UBOT": ops.slack.bot_user, '"C1"': f'"{ops.id}"', '"U1"': '"U1ANN"', '"1.2"': f'"{thread}"'}
     known |= {seeds.SESSION: session, f"T1:C1:1.2:{'0' * 64}": f"{session}:{seeds.FORGED}"}
     for old, new in known.items():
         data = data.replace(old.encode(), new.encode())
-    if rng.random() < 0.5 or b'"event_callback"' in data:
-        return "application/json", data
-    return FORM, urlencode({"payload": data}).encode()
+    return data
+
+
+INSTEAD = (None, 7, True, -1.5, [], [None], {}, {"id": 1}, "", "x" * 70_000, "\ud800", "\x00", "a\x00b", "٣.٣")
+"""What stands in each place in turn, when all are tried one after the other."""
+
+
+def in_every_place(ops: Channel, thread: str) -> Iterator[Body]:
+    """Every body with every value in it, one at a time, replaced by a value of every kind."""
+    numbers = count()
+    for payload in (*seeds.payloads(), seeds.COMMAND):
+        for path in [path for path in places(payload) if path]:
+            for value in INSTEAD:
+                changed = copy.deepcopy(payload)
+                holder = changed
+                for step in path[:-1]:
+                    holder = holder[step]
+                holder[path[-1]] = value
+                if payload is not seeds.COMMAND:
+                    data = _known(ops, thread, json.dumps(changed).encode())
+                    number = next(numbers)  # so that none is a repeat of another
+                    data = re.sub(rb'("(?:action_|event_)?ts": ?)"[\d.]+"', rb'\1"1795000001.%06d"' % number, data)
+                    yield ("application/json", data) if "event" in payload else (FORM, urlencode({"payload": data}).encode())
+                elif isinstance(value, str):
+                    yield FORM, urlencode(changed, errors="surrogatepass").encode()
 
 
 async def posted(ops: Channel, given: Body, **headers: str) -> Answer:
@@ -69,7 +102,12 @@ async def posted(ops: Channel, given: Body, **headers: str) -> Answer:
 
 async def one(ops: Channel, thread: str, rng: random.Random, refused: Refusals) -> None:
     """One body, with the right signature."""
-    given, began = body(ops, thread, rng), time.monotonic()
+    await taken(ops, body(ops, thread, rng), refused)
+
+
+async def taken(ops: Channel, given: Body, refused: Refusals) -> None:
+    """It is answered, soon, and by no 5xx."""
+    began = time.monotonic()
     answer = await posted(ops, given)
     assert 200 <= answer.status < 500, f"{answer}: {given!r:.3000}"
     assert time.monotonic() - began < ANSWERED, f"{given!r:.3000}"

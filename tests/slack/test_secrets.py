@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import re
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
+import aiohttp
 import psycopg
 import pytest
 from aiohttp import web
@@ -202,6 +204,49 @@ async def test_no_secret_is_kept_said_or_logged_in_slack(
     assert TYPED.encode() not in places["stderr"]
     assert TYPED.encode() not in places["doctor"]
     assert TYPED.encode() in places["public.inbox"], "what people wrote is kept, as docs/security.md says"
+
+
+async def test_no_secret_is_kept_said_or_logged_where_it_is_installed_over_oauth(
+    slack: Slack, dsn: str, looking: Database, signoff: Forker, tmp_path: Path
+) -> None:
+    slack.bot_token, slack.client_secret = "planted-installed-bot-token-8Yq", PLANTED["SLACK_CLIENT_SECRET"]
+    slack.add_workspace("T1", bot_token=slack.bot_token)
+    known = {"bot token": slack.bot_token, "client secret": slack.client_secret, "signing secret": slack.signing_secret}
+    quoted, pages, errors = " ".join(known.values()), list[str](), tmp_path / "stderr"
+    given = {"SLACK_BOT_TOKEN": "", "SLACK_CLIENT_ID": slack.client_id, "SLACK_CLIENT_SECRET": slack.client_secret}
+    with errors.open("wb") as stderr:
+        async with serve(slack, dsn, stderr=stderr, **given) as replica, aiohttp.ClientSession() as browser:
+            slack.deliver_to(replica.url)
+            base = replica.url.removesuffix("/slack/events")
+            for failing in (True, False):
+                async with browser.get(f"{base}/slack/install") as page:
+                    pages.append(await page.text())
+                    cookie = page.headers["Set-Cookie"].partition(";")[0]
+                [state] = re.findall(r"state=([0-9a-f-]+)", pages[-1])
+                if failing:
+                    slack.fail("oauth.v2.access", f"bad {quoted}")
+                query = {"code": slack.oauth_code("T1"), "state": state}
+                async with browser.get(f"{base}/slack/oauth_redirect", params=query, headers={"Cookie": cookie}) as page:
+                    pages.append(await page.text())
+                    assert (page.status == 200) != failing
+            ops = Channel(slack, looking, "C1OPS")
+            slack.fail("auth.test", f"internal {quoted}", times=2)
+            said = await ops.mention(COMPLETE)
+            card = await ops.card(said.ts)
+            slack.fail("chat.postEphemeral", f"odd {quoted}", times=3)
+            slack.fail("chat.update", f"odd {quoted}")
+            await slack.click("U3GUS", card, "approve_draft")
+            await slack.click("U2BOB", card, "approve_draft")
+            await ops.until_rows("SELECT * FROM tickets", 1, 20)
+            await ops.until_rows("SELECT * FROM effects WHERE problem IS NOT NULL LIMIT 1", 1, 20)
+            there = {"DATABASE_URL": dsn, "SLACK_API_URL": slack.api_url, "SLACK_SIGNING_SECRET": slack.signing_secret}
+            slack.fail("auth.test", f"internal {quoted}", times=9)
+            doctor = await asyncio.to_thread(_ran, signoff, dsn, {**given, **there}, "", "doctor")
+            assert "internal" in doctor
+    places = {**rows_of(dsn), "pages": "\n".join(pages).encode(), "stderr": errors.read_bytes(), "doctor": doctor.encode()}
+    at_rest = [one for one in leaks(known, places) if "slack_bots" in one or "slack_installations" in one]
+    assert leaks(known, places) == at_rest, "only the bot's token, and only where docs/security.md says"
+    assert {one.partition(" in ")[0] for one in at_rest} == {"bot token"}
 
 
 async def test_no_secret_is_kept_said_or_logged_in_a_terminal(

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from agent.cli import Usage, wiring
 from agent.cli.doctor.check import TIMEOUT, Check, Status, env, parts
 from agent.cli.doctor.slack import workspace_tokens
+from agent.hiding import remember
 from persistence.database import Database
 from persistence.embedded import default_data_dir
 from persistence.migrate import NEWEST, TRIGRAMS
@@ -101,6 +102,8 @@ async def _workspaces(opened: Database) -> list[Check]:
     async with opened.turns.connection(timeout=TIMEOUT) as connection:
         [exists] = await (await connection.execute("SELECT to_regclass('slack_bots') AS name")).fetchall()
         rows = await (await connection.execute(TOKENS)).fetchall() if exists["name"] else []
+    for row in rows:
+        remember(row["bot_token"])
     return [await workspace_tokens({row["team_id"]: row["bot_token"] for row in rows})]
 
 
