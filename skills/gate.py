@@ -3,6 +3,7 @@
 A gate restarts from its first line on every resume, so it only computes before it interrupts, and it is alone in its node.
 """
 
+import json
 from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, ToolMessage
@@ -29,7 +30,7 @@ def answered(
 
     `say` tells people why an answer was not taken. Our shell judges before it resumes, so only others get to hear it.
     """
-    said = (result or answer).model_dump_json(exclude_defaults=True)
+    said = json.dumps((result or answer).model_dump(mode="json", exclude_defaults=True), separators=(",", ":"))
     call = runtime.tool_call_id
     messages: list[AnyMessage] = [ToolMessage(said, tool_call_id=call, id=f"{answer.event_id}:answer")]
     say = answer.problem if isinstance(answer, Unreadable) else say

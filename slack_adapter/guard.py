@@ -136,8 +136,12 @@ class _Container(_Shape):
     thread_ts: Ts | None = None
 
 
+class _Person(_Named):
+    team_id: Id | None = None
+
+
 class _Interactive(_Shape):
-    user: _Named
+    user: _Person
     team: _Named | None = None
     enterprise: _Named | None = None
     channel: _Named | None = None

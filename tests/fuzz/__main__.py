@@ -23,6 +23,7 @@ from agent.cli import serve
 from persistence import embedded
 from persistence.database import Database, open_database
 from slack_adapter.server import EVENTS_PATH, Site
+from tests.fuzz import gates
 from tests.fuzz import slack as bodies
 from tests.fuzz.models import answers
 from tests.fuzz.mutating import within
@@ -65,7 +66,7 @@ class Target:
 async def main(seconds: float, seed: int) -> int:
     """Runs every target for its share of the time; 1 if anything was found."""
     console, targets, names = Console(), list[Target](), [*PLACES]
-    number = len(PARSERS) + 2 * len(names) + 2
+    number = len(PARSERS) + 2 * len(names) + 3
     share = seconds / number
     console.print(f"seed {seed}, {share:.0f} s for each of {number} targets")
     async with AsyncExitStack() as stack:
@@ -78,6 +79,8 @@ async def main(seconds: float, seed: int) -> int:
 
             targets.append(Target(parser.name))
             await targets[-1].run(parse, seed, share, 3)
+        targets.append(Target("answers that resume the graph"))
+        await targets[-1].run(gates.one, seed, share, 10)
         for name in names:
             async with replies(name, folder) as tracker:
                 targets.append(Target(f"replies of {name}"))
