@@ -11,6 +11,7 @@ from rich.text import Text
 from sqlalchemy import text
 
 from agent.cli import Usage, wiring
+from agent.draft import clean
 from agent.ports import Event, Filing
 from agent.protocol import Settlement
 from agent.receipt import sentence
@@ -139,6 +140,7 @@ async def _settled(database: Database, event: Event, filing: Filing) -> tuple[li
 
 def verify(key: str, *, as_json: bool) -> int:
     """Says whether a ticket is what was approved; 1 if it was changed since, is gone, or never was."""
+    key = clean(key)[0]
 
     async def read(database: Database) -> list[tuple[Filing, Copy | str]]:
         catalogue, filings = wiring.catalogue(database), await PostgresFilings(database).of_key(key)

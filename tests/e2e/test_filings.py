@@ -75,6 +75,8 @@ async def test_what_was_never_filed_from_here_is_said(desk: Desk) -> None:
     verified = await desk.run("verify", "acme/web#9")
     assert verified.status == 2
     assert "No ticket acme/web#9 was filed from here" in verified.stderr
+    verified = await desk.run("verify", "acme/web#9\udcff")
+    assert (verified.status, "Traceback" in verified.stderr) == (2, False)
 
 
 async def test_a_failure_is_listed_and_filed_again_by_an_operator(desk: Desk) -> None:
