@@ -240,7 +240,7 @@ def _sentence(kind: str, body: dict[str, Any]) -> str:
         case "superseded":
             return f"Card {card} is no longer current."
         case "expired":
-            return f"Card {card} had been open for too long, and cannot be decided any more."
+            return f"Card {card} has expired."
         case "decided" if body["status"] == "linked":
             return f"{who} says that card {card} is {body['same_as']}."
         case "decided":

@@ -70,6 +70,13 @@ def test_a_click_that_the_graph_did_not_take_is_refused() -> None:
     assert kinds == ["refused", "superseded", "previewed"]
 
 
+def test_a_card_that_expired_is_on_record_as_that() -> None:
+    shown = {"kind": "decision", "row": "stale", "draft_hash": "a" * 64, "text": "Nothing was decided"}
+    turn = Turn("stale", [shown], verdict=Verdict(), graph=graph(closed=("p", "expired")))
+    [_, (kind, body)] = entries(Decision(type="approve", by="U1", draft_hash="a" * 64), turn, open_card=CARD)
+    assert (kind, body) == ("expired", {"preview_id": "p", "draft_hash": "a" * 64})
+
+
 def test_a_ticket_that_is_linked_instead() -> None:
     record = ApprovalRecord(
         session_id="s", draft_hash="a" * 64, status="rejected", approved_by="U1", preview_id="p", name="Ann"
