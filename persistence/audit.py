@@ -60,6 +60,11 @@ DECISIONS = f"""
                                  AND audit.event_id = decided.event_id
     WHERE decided.at >= {BEGUN} GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY decided.at
 """
+PLACES = f"""
+    SELECT place, changed_by, setting, newest.body FROM places LEFT JOIN LATERAL (
+        SELECT body FROM audit WHERE session_id = place AND kind = 'configured' ORDER BY seq DESC LIMIT 1
+    ) AS newest ON true WHERE at >= {BEGUN} ORDER BY at
+"""
 FILINGS = f"""
     SELECT filings.session_id, draft_hash, status, coalesce(key, '') AS key, coalesce(url, '') AS url,
            array_remove(array_agg(audit.body), NULL) AS bodies
@@ -113,7 +118,13 @@ class PostgresAudit:
         found = list[str]()
         async with self._database.turns.connection() as driver, driver.transaction():
             await driver.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            for statement, told in ((EVENTS, _event), (CARDS, _card), (DECISIONS, _decision), (FILINGS, _filing)):
+            for statement, told in (
+                (EVENTS, _event),
+                (CARDS, _card),
+                (DECISIONS, _decision),
+                (FILINGS, _filing),
+                (PLACES, _place),
+            ):
                 async with driver.cursor("others", row_factory=dict_row) as cursor:
                     await cursor.execute(statement)
                     found += [sentence async for row in cursor if (sentence := told(row))]
@@ -156,15 +167,26 @@ def _filing(row: dict[str, Any]) -> str:
     )
 
 
+def _place(row: dict[str, Any]) -> str:
+    known = {"by": row["changed_by"], "setting": _read(row["setting"])}
+    if any(_says(body, known) for body in _bodies({"bodies": [row["body"] or ""]})):
+        return ""
+    return f"No row says that {row['changed_by']} settled what holds in {row['place']}, as the table of settings does."
+
+
 def _bodies(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for body in row["bodies"]:
-        try:
-            known = json.loads(body)
-        except (ValueError, RecursionError):  # somebody edited it
-            continue
+        known = _read(body)
         if isinstance(known, dict):
             yield known
 
 
-def _says(body: dict[str, Any], known: dict[str, str]) -> bool:
-    return all(recorded(value) == body.get(name, "") for name, value in known.items())
+def _read(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):  # somebody edited it
+        return None
+
+
+def _says(body: dict[str, Any], known: dict[str, Any]) -> bool:
+    return all((recorded(one) if isinstance(one, str) else one) == body.get(name, "") for name, one in known.items())

@@ -1,12 +1,14 @@
 """Looking at sessions from outside a turn: `agent.surfaces.Sessions` and `Places` on a `Database`."""
 
+import json
 from typing import Any
 
 from sqlalchemy import select, text
-from sqlalchemy.dialects.postgresql import insert
 
+from agent.audit import Entry
 from agent.ports import Pending
 from agent.surfaces import Posted, Standing
+from persistence.audit import append
 from persistence.database import Database
 from persistence.tables import Json, inbox, places
 
@@ -89,6 +91,12 @@ class PostgresSessions:
         ]
 
 
+SETTLE = """
+    INSERT INTO places (place, setting, changed_by) VALUES (%(place)s, %(setting)s, %(changed_by)s)
+    ON CONFLICT (place) DO UPDATE SET setting = excluded.setting, changed_by = excluded.changed_by, at = clock_timestamp()
+"""
+
+
 class PostgresPlaces:
     """The settings of channels."""
 
@@ -101,8 +109,8 @@ class PostgresPlaces:
             return await connection.scalar(select(places.c.setting).where(places.c.place == place)) or {}
 
     async def write(self, place: str, setting: dict[str, Any], changed_by: str) -> None:
-        """Puts its settings in the place of what it had."""
-        row = {"place": place, "setting": setting, "changed_by": changed_by}
-        kept = {"setting": setting, "changed_by": changed_by, "at": text("clock_timestamp()")}
-        async with self._database.engine.begin() as connection:
-            await connection.execute(insert(places).values(row).on_conflict_do_update(index_elements=["place"], set_=kept))
+        """Puts its settings in the place of what it had, and on record who did: they say who may approve."""
+        row = {"place": place, "setting": json.dumps(setting, separators=(",", ":")), "changed_by": changed_by}
+        async with self._database.turns.connection() as driver, driver.transaction():
+            await driver.execute(SETTLE, row)
+            await append(driver, Entry(place, "", "configured", {"by": changed_by, "setting": setting}))

@@ -226,6 +226,14 @@ def _sentence(kind: str, body: dict[str, Any]) -> str:
         case "set":
             where = body.get("destination", {})
             return f"Tickets from here go to {where.get('tracker', '')} {where.get('project', '')}."
+        case "configured" if "home" in body["setting"]:
+            return f"{who} settled where direct messages belong: {body['setting']['home'] or 'nowhere'}."
+        case "configured":
+            setting, rule = body["setting"], body["setting"].get("approvers", {})
+            members = {"members": ["members of the channel"], "workspace": ["members of the workspace"]}
+            may = [*members.get(rule.get("who", "members"), []), *rule.get("people", []), *rule.get("groups", [])]
+            where = f"{setting.get('tracker', '')} {setting.get('project', '')}".strip()
+            return f"{who} settled that tickets go to {where or 'where they went'}, and who may approve: {', '.join(may)}."
         case "model":
             number, model = body.get("dropped") or 0, body.get("model", "A model")
             match body.get("unread"):

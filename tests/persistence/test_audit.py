@@ -18,6 +18,7 @@ from agent.trackers import Later, Refused, Unsure
 from persistence.audit import PostgresAudit, append
 from persistence.database import Database, open_database
 from persistence.filings import PostgresFilings
+from persistence.sessions import PostgresPlaces
 from persistence.store import PostgresStore
 from tests.approved import Approved, Scripted
 from tests.support import COMPLETE, Talk, make_shell, of_kind
@@ -139,6 +140,25 @@ async def test_what_other_tables_say_and_the_log_does_not_is_found(database: Dat
     await change(database, edit)
     told = "\n".join(await whole(database))
     assert finding.format(card=one.card["draft_hash"][:8], click=click) in told
+
+
+async def test_who_changed_who_may_approve(database: Database) -> None:
+    settings, rule = PostgresPlaces(database), {"approvers": {"who": "listed", "people": ["U2"]}}
+    await settings.write("T1:C1", {"project": "OPS"}, "U1")
+    await settings.write("T1:C1", rule, "U1")
+    assert [body for _, body in await told(database, "T1:C1")] == [
+        {"by": "U1", "setting": {"project": "OPS"}}, {"by": "U1", "setting": rule}
+    ]  # fmt: skip
+    assert (await whole(database), await settings.read("T1:C1")) == ([], rule)
+    for edit in (
+        "changed_by = 'U9'",
+        "setting = replace(setting, 'U2', 'U9')",
+        """setting = '{"project":"OPS"}'""",
+        "setting = '['",
+    ):
+        await change(database, f"UPDATE places SET {edit}")
+        assert "settled what holds in T1:C1" in (await whole(database))[0], edit
+        await settings.write("T1:C1", rule, "U1")
 
 
 async def test_what_was_before_there_was_a_log_is_not_missed(database: Database) -> None:
