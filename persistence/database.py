@@ -11,7 +11,7 @@ from psycopg_pool import AsyncConnectionPool
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from persistence.migrate import migrate
-from persistence.queue import Queue, check
+from persistence.queue import Queue, pool
 
 Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
 
@@ -60,4 +60,4 @@ async def open_database(dsn: str, *, concurrency: int = 4) -> AsyncIterator[Data
 
 def _pool(dsn: str, size: int) -> Pool:
     options = {"autocommit": True, "row_factory": dict_row}
-    return AsyncConnectionPool(dsn, min_size=1, max_size=size, open=False, check=check, kwargs=options)
+    return pool(dsn, min_size=1, max_size=size, open=False, kwargs=options)

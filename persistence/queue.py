@@ -27,6 +27,9 @@ POLL = 0.25
 CARE = 1.0
 """Seconds between two looks for dead workers' jobs and for sessions that nothing would wake."""
 
+RECONNECT = 4.0
+"""Seconds in which the pauses between attempts to connect may grow; then they are short again."""
+
 ALIVE = 5_960_740
 """The class of the advisory locks that workers hold; the other half of the key is the worker's id."""
 
@@ -159,7 +162,7 @@ class Queue:
         self._handlers: Handlers | None = None
         self._app = procrastinate.App(
             connector=procrastinate.PsycopgConnector(
-                conninfo=dsn, min_size=1, max_size=max(2, concurrency // 2), configure=_autocommit, pool_factory=_pool
+                conninfo=dsn, min_size=1, max_size=max(2, concurrency // 2), configure=_autocommit, pool_factory=pool
             )
         )
         retry = _Retry()  # the shell gives up on a bug; only the database fails for longer
@@ -230,6 +233,8 @@ class Queue:
                 await self._run_worker()
                 pause = POLL
             except Exception as error:  # a worker that is not started again serves nobody
+                if _told_to_end():
+                    return
                 log.warning("the queue's worker stopped (%s); starting it again", error)
                 pause = min(2 * pause, 10.0)
             await asyncio.sleep(pause)
@@ -269,6 +274,8 @@ class Queue:
             try:
                 await self._recover()
             except Exception as error:  # whatever it was: without this nothing that was lost is ever found
+                if _told_to_end():
+                    return
                 log.warning("could not look after the queue: %s", error, exc_info=True)
             await asyncio.sleep(CARE)
 
@@ -286,6 +293,12 @@ class Queue:
                     await self._filing_job(session_id, draft_hash).defer_async(session_id=session_id, draft_hash=draft_hash)
                 await connection.rollback()
                 await asyncio.sleep(CARE)
+
+
+def _told_to_end() -> bool:
+    """Whether this task is being cancelled: an error of the database may come instead of the cancellation."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _held(alive: psycopg.AsyncConnection[Any]) -> None:
@@ -310,8 +323,12 @@ async def check(connection: psycopg.AsyncConnection[Any]) -> None:
         await AsyncConnectionPool.check_connection(connection)
 
 
-def _pool(**options: Any) -> AsyncConnectionPool[Any]:
-    return AsyncConnectionPool(**{**options, "check": check})
+def pool(conninfo: str, **options: Any) -> AsyncConnectionPool[Any]:
+    """Connections that are soon there again after the database was away; the library's own pauses grow to minutes."""
+    begin_anew = AsyncConnectionPool[Any].check
+    return AsyncConnectionPool(
+        conninfo, **{**options, "check": check, "reconnect_timeout": RECONNECT, "reconnect_failed": begin_anew}
+    )
 
 
 def _now() -> Any:

@@ -47,6 +47,46 @@ async def test_a_dead_workers_job_is_taken_over_at_once(dsn: str, database: Data
     assert time.monotonic() - started < 8, "procrastinate's own recovery takes more than 10 seconds"
 
 
+async def test_a_pool_that_gave_up_connecting_begins_anew(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "RECONNECT", 0.0)
+    refused = 0
+
+    class Late(psycopg.AsyncConnection[tuple[object, ...]]):
+        @classmethod
+        async def connect(cls, *args: object, **given: object) -> "Late":  # type: ignore[override]
+            nonlocal refused
+            if refused < 12:
+                refused += 1
+                raise psycopg.OperationalError("the database system is starting up")
+            return await super().connect(*args, **given)  # type: ignore[return-value, arg-type]
+
+    async with queue.pool(dsn, connection_class=Late, min_size=1, max_size=2, open=False) as connections:
+        async with connections.connection(timeout=10) as connection:
+            await connection.execute("SELECT 1")
+    assert refused == 12
+
+
+@pytest.mark.parametrize("task", ["_run_worker", "_recover"])
+async def test_what_ends_ends_although_the_database_fails_at_that_moment(
+    database: Database, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    begun = asyncio.Event()
+
+    async def fails() -> None:
+        if begun.is_set():
+            await asyncio.Event().wait()
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise psycopg.OperationalError("it is away") from None
+
+    monkeypatch.setattr(database.queue, task, fails)
+    async with asyncio.timeout(10):
+        async with database.queue.working(make_shell(database)):
+            await begun.wait()
+
+
 async def test_a_living_workers_job_is_left_alone(dsn: str, database: Database) -> None:
     one = Talk(database, "terminal:busy")
     await one.store.accept(one.event(Reply(text=COMPLETE, by="ann")))

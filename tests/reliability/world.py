@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from tests.invariants import AT_REST, broken
+from tests.invariants import AT_REST, broken_on
 from tests.processes import Forker, Signoff
 from tests.slack.channel import buttons, words
 from tests.slack_sim import Message, Slack, running_slack
@@ -67,17 +67,22 @@ class World:
         """The one that runs now."""
         return self.processes[-1]
 
-    def rows(self, query: str) -> list[dict[str, Any]]:
+    def asked(self, ask: Callable[[psycopg.Connection[dict[str, Any]]], Any]) -> Any:
         """What the database says, once it is there."""
         end = time.monotonic() + PATIENCE
         while True:
             try:
                 with psycopg.connect(self.dsn, autocommit=True, row_factory=dict_row) as connection:
-                    return connection.execute(query.encode()).fetchall()
+                    return ask(connection)
             except psycopg.OperationalError:  # it was cut
                 if time.monotonic() > end:
                     raise
                 time.sleep(0.1)
+
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        """The rows of a query."""
+        found: list[dict[str, Any]] = self.asked(lambda connection: connection.execute(query.encode()).fetchall())
+        return found
 
     def acts(self) -> int:
         """How many acts of people are on record."""
@@ -131,7 +136,7 @@ class World:
 
     def wrong(self) -> str:
         """What is lost or doubled now that all is over; empty if nothing is."""
-        found: dict[str, Any] = broken(self.dsn, at_rest=True)
+        found: dict[str, Any] = self.asked(lambda connection: broken_on(connection, at_rest=True))
         if self.acts() < self.acknowledged:
             found["acknowledged, and lost"] = (self.acknowledged, self.acts())
         return json.dumps(found, default=str) if found else ""
