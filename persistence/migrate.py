@@ -6,6 +6,8 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from agent.faults import point
+
 NEWEST = max(path.name.partition("_")[0] for path in (Path(__file__).parent / "migrations" / "versions").glob("0*.py"))
 """The revision this version of the code needs."""
 
@@ -39,6 +41,8 @@ async def migrate(engine: AsyncEngine) -> None:
         try:
             async with engine.begin() as upgrading:
                 await upgrading.run_sync(_upgrade)
+                point("schema-written")
+            point("schema-committed")
         finally:
             await connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": LOCK})
 

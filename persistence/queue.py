@@ -19,6 +19,7 @@ from procrastinate.worker import Worker
 from psycopg_pool import AsyncConnectionPool
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from agent.faults import point
 from agent.ports import NotYet
 
 POLL = 0.25
@@ -286,6 +287,7 @@ class Queue:
                 for (job_id,) in dead:
                     with contextlib.suppress(procrastinate.exceptions.ConnectorException):  # a peer was faster
                         await self._app.job_manager.retry_job_by_id_async(job_id, retry_at=_now())
+                        point("job-put-back")
                 for sleeping in (SLEEPING_SESSIONS, UNDELIVERED_SESSIONS):
                     for task, session_id in await (await connection.execute(sleeping)).fetchall():
                         await self._defer(task, session_id)

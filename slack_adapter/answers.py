@@ -13,6 +13,7 @@ from slack_bolt.context.async_context import AsyncBoltContext
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from agent.faults import point
 from slack_adapter import forms
 from slack_adapter.inbound import team_of
 from slack_adapter.pieces import Block, pieces, plain, preformatted, section
@@ -48,9 +49,13 @@ async def tell(client: AsyncWebClient, body: Body, text: str, shown: list[Block]
     for left in reversed(range(TRIES)):
         try:
             if channel:
+                point("slack-whispering")
                 await client.chat_postEphemeral(channel=channel, user=user, thread_ts=thread_ts, **said)
+                point("slack-whispered")
             else:
+                point("slack-opening")
                 opened = await client.conversations_open(users=user)
+                point("slack-opened")
                 await client.chat_postMessage(channel=opened["channel"]["id"], **said)
             return
         except UNANSWERED as error:
@@ -78,7 +83,9 @@ async def answering(client: AsyncWebClient, body: Body) -> AsyncIterator[None]:
 async def show_form(client: AsyncWebClient, body: Body, view: forms.View) -> None:
     """Opens a form for the one who acted, or says why it cannot be opened."""
     try:
+        point("form-opening")
         await client.views_open(trigger_id=body.get("trigger_id") or "", view=view)
+        point("form-opened")
     except UNANSWERED as error:
         reason = (named(error) if isinstance(error, SlackApiError) else "") or "no answer"
         if reason not in EXPIRED:

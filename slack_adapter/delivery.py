@@ -59,6 +59,7 @@ class Delivery:
                 with suppress(Exception):  # it is on record in any case
                     await self._tell_directly(effect, pause)
                 await self._outbox.done(together, pause)
+                point("delivery-recorded")
                 continue
             if wait is None:
                 point("delivery-made")

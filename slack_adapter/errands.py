@@ -15,7 +15,7 @@ from slack_adapter.inbound import session_of, thread_of
 from slack_adapter.pieces import section
 from slack_adapter.posting import Poster, Talk
 from slack_adapter.text import cut, escape
-from slack_adapter.workspaces import ABSENT, named, passes
+from slack_adapter.workspaces import ABSENT, asked, named, passes
 
 Accept = Callable[[Event], Awaitable[bool]]
 Comment = Callable[[str, str, str, str, str], Awaitable[None]]
@@ -109,7 +109,7 @@ class Errands:
         """A reaction does not say which thread its message is in."""
         user, ts = effect.body["user"], effect.body["ts"]
         try:
-            found = await self._poster.call(talk, "conversations_replies", talk.channel, ts=ts, limit=1)
+            found = await asked(self._poster.call, talk, "conversations_replies", talk.channel, ts=ts, limit=1)
         except SlackApiError as error:
             if passes(error):
                 raise

@@ -20,7 +20,7 @@ from slack_adapter.inbound import SPOKEN, read_message, thread_of
 from slack_adapter.paging import Paging
 from slack_adapter.quotes import Quotes
 from slack_adapter.text import names, readable, said, without_mention
-from slack_adapter.workspaces import ABSENT, REVOKED, UNANSWERED, NotInstalled, Workspace, named, passes, pause_of
+from slack_adapter.workspaces import ABSENT, REVOKED, UNANSWERED, NotInstalled, Workspace, asked, named, passes, pause_of
 
 THREAD_MESSAGES = 100
 """Messages of a running thread that are read, the newest."""
@@ -164,7 +164,8 @@ class SlackFacts:
         channel, thread_ts = thread_of(session_id)
 
         async def page(cursor: str | None) -> Any:
-            return await workspace.client.conversations_replies(channel=channel, ts=thread_ts, limit=200, cursor=cursor)
+            asking = {"channel": channel, "ts": thread_ts, "limit": 200, "cursor": cursor}
+            return await asked(workspace.client.conversations_replies, **asking)
 
         try:
             found = await self._paging.read(session_id, page, "messages")

@@ -13,7 +13,8 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 
 from agent.draft import Attachment, clean
-from slack_adapter.workspaces import UNANSWERED, Workspace, passes
+from agent.faults import point
+from slack_adapter.workspaces import UNANSWERED, Workspace, asked, passes
 
 AT_A_TIME = 4
 SECONDS = 60.0
@@ -85,7 +86,7 @@ async def _known(workspace: Workspace, file: Mapping[str, Any]) -> Mapping[str, 
     """What Slack says of a file; of one from another organisation the event gives the id alone. Raises SlackApiError."""
     if file.get("url_private"):
         return file
-    found: Mapping[str, Any] = (await workspace.client.files_info(file=file["id"]))["file"]
+    found: Mapping[str, Any] = (await asked(workspace.client.files_info, file=file["id"]))["file"]
     return found
 
 
@@ -95,6 +96,7 @@ async def _chunks(workspace: Workspace, file: Mapping[str, Any], limit: int) -> 
     if size > limit or not _slacks_own(url, workspace.client.base_url):
         raise _NotHad
     headers = {"Authorization": f"Bearer {workspace.client.token}"}
+    point("file-reading")
     async with (
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http,
         http.get(url, headers=headers) as got,
@@ -107,3 +109,4 @@ async def _chunks(workspace: Workspace, file: Mapping[str, Any], limit: int) -> 
             if (read := read + len(chunk)) > limit:
                 raise _NotHad
             yield chunk
+    point("file-read")

@@ -11,6 +11,7 @@ from slack_bolt.context.async_context import AsyncBoltContext
 from slack_sdk.web.async_client import AsyncWebClient
 
 from agent.draft import TicketDraft
+from agent.faults import point
 from agent.operations import Operation, apply
 from agent.ports import Event
 from agent.protocol import FileRequest, Reply, from_hitl
@@ -267,7 +268,9 @@ async def _home_opened(body: Body, client: AsyncWebClient) -> None:
     event = body["event"]
     if event.get("tab") == "messages" and event.get("channel"):
         try:
+            point("slack-adorning")
             await client.assistant_threads_setSuggestedPrompts(channel_id=event["channel"], prompts=PROMPTS)
+            point("slack-adorned")
         except UNANSWERED as error:
             log.info("no suggested prompts: %s", error)
 

@@ -134,7 +134,9 @@ class Poster:
 
     async def delete(self, talk: Talk, channel: str, ts: str) -> None:
         """Takes a message away, if it is still there."""
+        point("slack-deleting")
         await self.call(talk, "chat_delete", channel, ts=ts, or_gone=True)
+        point("slack-deleted")
 
     async def whisper(
         self, talk: Talk, effect: Effect, user: str, text: str, shown: Sequence[Block] | None = None, *, in_thread: bool = False
@@ -158,7 +160,9 @@ class Poster:
 
     async def directly(self, talk: Talk, effect: Effect, user: str, text: str, shown: Sequence[Block]) -> None:
         """Says something to one person in a direct message."""
+        point("slack-opening")
         opened = await talk.workspace.client.conversations_open(users=user)
+        point("slack-opened")
         await self.once(talk, effect, text, shown, channel=opened["channel"]["id"], root=True)
 
     async def call(self, talk: Talk, method: str, channel: str, *, or_gone: bool = False, **arguments: Any) -> Any:

@@ -16,7 +16,7 @@ from slack_adapter.approvers import Person, outside
 from slack_adapter.files import Files
 from slack_adapter.inbound import thread_of
 from slack_adapter.text import PASSED_ON, cut, readable, said, shared
-from slack_adapter.workspaces import UNANSWERED, Workspace
+from slack_adapter.workspaces import UNANSWERED, Workspace, asked
 
 Message = Mapping[str, Any]
 
@@ -76,7 +76,7 @@ class Quotes:
                 if channel not in ("", own) and not await _may_be_read(workspace, channel, by.get("user") or ""):
                     return None
                 if not text:
-                    page = await workspace.client.conversations_replies(channel=channel, ts=ts, limit=1)
+                    page = await asked(workspace.client.conversations_replies, channel=channel, ts=ts, limit=1)
                     found: Message = next((one for one in page["messages"] if one.get("ts") == ts), {})
                     author, text, thread_ts = found.get("user") or "", said(found), found.get("thread_ts") or ""
                 if not text or author == workspace.bot_user:
@@ -105,7 +105,8 @@ def _links_in(workspace: Workspace, message: Message) -> list[dict[str, str]]:
 
 async def _may_be_read(workspace: Workspace, channel: str, person: str) -> bool:
     """Whether everybody in the workspace could read this channel, and this person, too. Raises one of UNANSWERED."""
-    about = (await workspace.client.conversations_info(channel=channel))["channel"]  # as it is now, not some minutes ago
+    now = await asked(workspace.client.conversations_info, channel=channel)  # not as it was some minutes ago
+    about = now["channel"]
     if about.get("is_private") is not False or about.get("is_im") or about.get("is_mpim"):
         return False
     return not outside(workspace, await workspace.user(person), Person(person, workspace.team))

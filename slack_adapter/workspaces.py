@@ -11,6 +11,7 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from agent.faults import point
 from agent.hiding import hide, remember
 
 TTL = 300.0
@@ -76,6 +77,14 @@ def passes(error: SlackApiError) -> bool:
     return named(error) in PASSING or not named(error)
 
 
+async def asked(method: Callable[..., Awaitable[Any]], *arguments: Any, **given: Any) -> Any:
+    """What Slack answers to a question, which changes nothing there."""
+    point("slack-asking")
+    answer = await method(*arguments, **given)
+    point("slack-answered")
+    return answer
+
+
 @dataclass
 class Workspace:
     """One workspace, as the bot sees it."""
@@ -96,13 +105,15 @@ class Workspace:
     async def show_status(self, channel: str, thread_ts: str, doing: str) -> None:
         """Shows what the agent is doing in a direct conversation; an ornament, whose failure nobody need know of."""
         with suppress(*UNANSWERED):
+            point("slack-adorning")
             await self.client.assistant_threads_setStatus(channel_id=channel, thread_ts=thread_ts, status=doing)
+            point("slack-adorned")
 
     async def user(self, user: str) -> dict[str, Any]:
         """What `users.info` says. Raises SlackApiError."""
 
         async def ask() -> Any:
-            return (await self.client.users_info(user=user))["user"]
+            return (await asked(self.client.users_info, user=user))["user"]
 
         found: dict[str, Any] = await self._cached("user", user, ask, FRESH)
         return found
@@ -111,7 +122,7 @@ class Workspace:
         """What `conversations.info` says, at most some minutes old. Raises SlackApiError."""
 
         async def ask() -> Any:
-            return (await self.client.conversations_info(channel=channel))["channel"]
+            return (await asked(self.client.conversations_info, channel=channel))["channel"]
 
         found: dict[str, Any] = await self._cached("channel", channel, ask)
         return found
@@ -123,7 +134,7 @@ class Workspace:
             found: set[str] = set()
             cursor = ""
             while True:
-                page = await self.client.conversations_members(channel=channel, limit=1000, cursor=cursor or None)
+                page = await asked(self.client.conversations_members, channel=channel, limit=1000, cursor=cursor or None)
                 found |= set(page["members"])
                 cursor = (page.get("response_metadata") or {}).get("next_cursor", "")
                 if not cursor:
@@ -136,7 +147,7 @@ class Workspace:
         """Who is in a user group, at most some minutes old. Raises SlackApiError."""
 
         async def ask() -> Any:
-            return (await self.client.usergroups_users_list(usergroup=group))["users"]
+            return (await asked(self.client.usergroups_users_list, usergroup=group))["users"]
 
         return set(await self._cached("group", group, ask))
 
@@ -160,7 +171,7 @@ class Workspace:
 
     async def _handles(self) -> dict[str, str]:
         async def ask() -> Any:
-            return {group["id"]: group["handle"] for group in (await self.client.usergroups_list())["usergroups"]}
+            return {group["id"]: group["handle"] for group in (await asked(self.client.usergroups_list))["usergroups"]}
 
         found: dict[str, str] = await self._cached("handles", "", ask)
         return found
@@ -202,7 +213,7 @@ class Workspaces:
 
     async def _open(self, team: str, token: str) -> Workspace:
         client = AsyncWebClient(token=token, base_url=self._client.base_url, retry_handlers=[], session=self._client.session)
-        me = await client.auth_test()
+        me = await asked(client.auth_test)
         if self._find_token is None and team not in (me["team_id"], me.get("enterprise_id"), ""):
             raise NotInstalled(f"The token in the settings is not for {team}, but for {me['team_id']}.")
         return Workspace(

@@ -42,7 +42,7 @@ from slack_adapter.install import SCOPES
 from slack_adapter.posting import Poster
 from slack_adapter.server import EVENTS_PATH, Site, connected
 from slack_adapter.settings import BadSettings, Settings, load
-from slack_adapter.workspaces import REVOKED, Workspaces, named, passes, pause_of
+from slack_adapter.workspaces import REVOKED, Workspaces, asked, named, passes, pause_of
 
 CONCURRENCY = 4
 """Turns that run at once in one replica."""
@@ -82,7 +82,7 @@ async def _serve(dsn: str, host: str, port: int, secret: str, app_token: str) ->
         app, client = await stack.enter_async_context(replica(database, secret))
         if app_token:
             try:
-                await client.apps_connections_open(app_token=app_token)
+                await asked(client.apps_connections_open, app_token=app_token)
             except SlackApiError as error:  # the socket's client would try for ever
                 reason = error.response.get("error", "no answer")
                 mend = "it needs the scope connections:write, and the app Socket Mode; signoff doctor says more."

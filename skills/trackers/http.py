@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from agent.faults import point
 from agent.trackers import Copy, Later, Missing, Refused, Unsure
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
@@ -109,6 +110,7 @@ class Api:
         """The whole answer; one that is too long, or packed in another way than was asked for, is empty."""
         async with asyncio.timeout(PATIENCE):
             request = self._client.build_request(method, path, **options)
+            point("tracker-asking")
             came = await self._client.send(request, stream=True)
             try:
                 body = bytearray()
@@ -118,6 +120,7 @@ class Api:
                         break
             finally:
                 await came.aclose()
+            point("tracker-answered")
         content = _unpacked(bytes(body), came.headers.get("content-encoding", ""))
         kept = [(name, value) for name, value in came.headers.multi_items() if name not in _OF_THE_BODY]
         return httpx.Response(came.status_code, headers=kept, content=content, request=request)

@@ -22,6 +22,8 @@ class Flow:
     """The ticket goes to GitHub, not into Signoff's own table."""
     tickets: int = 1
     """How many there must be in the end."""
+    deaths: int = 0
+    """How many processes die without any fault of a case."""
 
 
 async def terminal(here: Terminal) -> None:
@@ -71,6 +73,26 @@ async def same(here: Terminal) -> None:
     await here.types(COMPLETE)
     await here.types("/same LOCAL-1", "preview")
     await here.sees("decision")
+
+
+async def first(here: Terminal) -> None:
+    """The database is a new one."""
+    here.asked(lambda connection: connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public"))
+    await here.start()
+    await here.until(lambda: here.rows("SELECT FROM pg_tables WHERE tablename = 'inbox'"), "the tables")
+    await here.types(COMPLETE)
+    await here.types("/approve", "preview")
+    await here.files()
+
+
+async def taken_over(here: Terminal) -> None:
+    """A terminal dies in a turn, and the next one takes the job over."""
+    fault, here.fault = here.fault, "turn-committing=crash"
+    await here.start()
+    here.fault = fault
+    await here.types(COMPLETE)
+    await here.types("/approve", "preview")
+    await here.files()
 
 
 async def unanswered(here: Terminal) -> None:
@@ -182,10 +204,38 @@ async def hiccups(here: Workspace) -> None:
     await here.until(lambda: here.slack.ephemerals("U1ANN"), "an answer")
 
 
+async def direct(here: Workspace) -> None:
+    """A direct message; what is whispered there cannot be shown, and is said in a message of its own."""
+    here.slack.fail("chat.postEphemeral", "user_not_in_channel", times=1000)
+    await here.start()
+    here.channel = here.slack.im_with("U1ANN", here.slack.workspaces[0]).id
+    await here.does(lambda: here.slack.open_home("U1ANN"))
+    await here.says(COMPLETE)
+    card = await here.sees("Create in", "approve_draft")
+    await here.decides(card, "approve_draft", "U1ANN")
+    await here.decides(card, "approve_draft", "U1ANN")
+    await here.files()
+    await here.until(
+        lambda: any("Already approved" in one.text for one in here.slack.channel_messages(here.channel) if one.root == one.ts),
+        "an answer",
+    )
+
+
+async def shortened(here: Workspace) -> None:
+    """A card of several messages, with a file, becomes a card of one."""
+    here.slack.add_file("F1LOG", "export.log", b"500\n", "text/plain")
+    await here.start()
+    await here.says(COMPLETE.replace("It answers 500.", "It answers 500 again. " * 600), files=["F1LOG"])
+    await here.sees("Create in", "approve_draft")
+    await here.says("Problem: It answers 500.")
+    await here.decides(await here.sees("Changed since", "approve_draft"), "approve_draft")
+    await here.files()
+
+
 async def command(here: Workspace) -> None:
     """A slash command."""
     await here.start()
-    await here._acts(lambda: here.slack.command("U1ANN", "C1OPS", "/signoff", "new " + COMPLETE))
+    await here.does(lambda: here.slack.command("U1ANN", "C1OPS", "/signoff", "new " + COMPLETE))
 
     def begun() -> Any:
         ours = [one for one in here.slack.channel_messages("C1OPS") if one.user == here.slack.bot_user]
@@ -223,6 +273,8 @@ FLOWS = [
     Flow("rejected, then edited", Terminal, rejected, outside=False),
     Flow("a model listens", Terminal, listening, outside=False),
     Flow("it is that ticket", Terminal, same, outside=False),
+    Flow("a new database", Terminal, first, outside=False),
+    Flow("its job is taken over", Terminal, taken_over, outside=False, deaths=1),
     Flow("no answer, named by a person", Terminal, unanswered),
     Flow("no answer, found", Terminal, found),
     Flow("refused, filed again", Terminal, refused),
@@ -233,6 +285,8 @@ FLOWS = [
     Flow("Slack: it is that ticket", Workspace, slack_same),
     Flow("Slack: no answer, filed again", Workspace, slack_unanswered),
     Flow("Slack: lost answers, a late click", Workspace, hiccups),
+    Flow("Slack: a direct message", Workspace, direct),
+    Flow("Slack: a shorter card, a file", Workspace, shortened),
     Flow("Slack: a command", Workspace, command),
     Flow("Slack: a comment", Workspace, commented),
     Flow("Slack: settings", Workspace, settled, outside=False),

@@ -5,14 +5,14 @@ as often as it comes by there.
 """
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from agent.faults import POINTS
 from tests.measures import measured
 from tests.processes import Forker
+from tests.reliability.conftest import Databases
 from tests.reliability.flows import FLOWS
-from tests.reliability.sweep import Case, mapped, swept
+from tests.reliability.sweep import Case, mapped, summed, swept, wrong
 
 AT_ONCE = int(os.environ.get("SIGNOFF_AT_ONCE", "6"))
 TIMES = {"": 0, "once": 1, "all": 4}
@@ -20,9 +20,9 @@ TIMES = {"": 0, "once": 1, "all": 4}
 
 
 async def test_nothing_is_lost_or_doubled_wherever_a_process_dies(
-    forkers: dict[str, Forker], dsns: Callable[[], str], tmp_path: Path
+    forkers: dict[str, Forker], databases: Databases, tmp_path: Path
 ) -> None:
-    reached = await mapped(forkers, dsns, tmp_path, AT_ONCE)
+    reached = await mapped(forkers, databases, tmp_path, AT_ONCE)
     never = [name for name in POINTS if not any(name in points for points in reached.values())]
     assert never == [], "each point is in the way of some conversation"
     times = TIMES[os.environ.get("SIGNOFF_SWEEP", "")]
@@ -35,12 +35,10 @@ async def test_nothing_is_lost_or_doubled_wherever_a_process_dies(
     if not times:  # each point once, in the conversation with the fewest of them that has it
         scarce = sorted(cases, key=lambda case: len(reached[case.flow.name]))
         cases = list({case.point: case for case in reversed(scarce)}.values())
-    results = await swept(cases, forkers, dsns, AT_ONCE)
-    measured(
-        "sweep",
-        flows={flow.name: [case.point for case in cases if case.flow is flow] for flow in FLOWS},
-        cases=len(cases),
-        died=sum(kills > 0 for kills, _ in results.values()),
-        wrong={str(case): wrong for case, (_, wrong) in results.items() if wrong},
-    )
-    assert {str(case): wrong for case, (_, wrong) in results.items() if wrong} == {}
+    outcomes = {str(case): outcome for case, outcome in (await swept(cases, forkers, databases, AT_ONCE)).items()}
+    died = {str(case) for case in cases if outcomes[str(case)].deaths}
+    kills = {flow.name: [case.point for case in cases if case.flow is flow and str(case) in died] for flow in FLOWS}
+    measured("sweep", kills=kills, **summed(outcomes))
+    assert wrong(outcomes) == {}
+    if not times:  # each process comes by its point for the first time, whatever else happens
+        assert {str(case) for case in cases} == died

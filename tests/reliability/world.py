@@ -4,12 +4,12 @@ People act as people do: what was not acknowledged they do again, and what was t
 """
 
 import asyncio
-import json
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,28 @@ PATIENCE = 90.0
 ACTS = "SELECT count(*) AS n FROM inbox WHERE kind <> 'outcome'"
 
 
+@dataclass
+class Outcome:
+    """What is wrong with a conversation that is over, and how many processes died in it."""
+
+    deaths: int = 0
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    """Other invariants that do not hold."""
+
+    @property
+    def wrong(self) -> str:
+        """All of it in words; empty if nothing is wrong."""
+        return "; ".join([*self.lost, *self.doubled, *self.broken])
+
+
 class World:
-    """Everything of one case. `fault` is what the first process is armed with."""
+    """Everything of one case. `fault` is what the next process is armed with: the first one."""
 
     def __init__(self, forker: Forker, dsn: str, fault: str, github: GitHub | None, proxy: FaultProxy | None) -> None:
         self.forker, self.dsn, self.fault, self._github, self._proxy = forker, dsn, fault, github, proxy
-        self.environ = {"TEST_HURRIED": "2", "SIGNOFF_FAULT": "", "SIGNOFF_MODEL": ""}
+        self.environ = {"TEST_HURRIED": "2", "SIGNOFF_MODEL": ""}
         if github and proxy:
             self.environ |= {
                 "GITHUB_TOKEN": github.token,
@@ -88,6 +104,11 @@ class World:
         """How many acts of people are on record."""
         return int(self.rows(ACTS)[0]["n"])
 
+    def armed(self) -> dict[str, str]:
+        """What arms a process with the fault, and no other after it."""
+        fault, self.fault = self.fault, ""
+        return {"SIGNOFF_FAULT": fault}
+
     async def start(self) -> None:
         """A process: the first one with the fault."""
         raise NotImplementedError
@@ -134,12 +155,19 @@ class World:
         asked = {name: self.rows(query) for name, query in AT_REST.items()}
         return str({name: rows for name, rows in asked.items() if rows}) + self.process.stderr[-6000:]
 
-    def wrong(self) -> str:
-        """What is lost or doubled now that all is over; empty if nothing is."""
-        found: dict[str, Any] = self.asked(lambda connection: broken_on(connection, at_rest=True))
+    def judged(self, tickets: int) -> Outcome:
+        """What is wrong now that all is over, and so many tickets should be there."""
+        outcome = Outcome(self.kills)
+        for name, rows in self.asked(lambda connection: broken_on(connection, at_rest=True)).items():
+            doubles = name.startswith(("I2:", "I3:"))
+            kind = outcome.lost if name in AT_REST else outcome.doubled if doubles else outcome.broken
+            kind.append(f"{name}: {rows}")
         if self.acts() < self.acknowledged:
-            found["acknowledged, and lost"] = (self.acknowledged, self.acts())
-        return json.dumps(found, default=str) if found else ""
+            outcome.lost.append(f"{self.acknowledged} acts were acknowledged, and {self.acts()} are there")
+        there = len(self.github.issues) if self._github else self.rows("SELECT count(*) AS n FROM tickets")[0]["n"]
+        if there != tickets:
+            (outcome.lost if there < tickets else outcome.doubled).append(f"{there} tickets, not {tickets}")
+        return outcome
 
     async def rest(self) -> None:
         """Until nothing more will come."""
@@ -160,7 +188,7 @@ class Terminal(World):
 
     async def start(self) -> None:
         """A terminal in the session."""
-        environ = self.environ | {"SIGNOFF_FAULT": "" if self.processes else self.fault}
+        environ = self.environ | self.armed()
         chat = ("chat", "--json", "--as", "ann", "--session", self.session)
         if self.processes:
             self.processes[-1].close()
@@ -213,21 +241,24 @@ class Terminal(World):
             await self.tend()
             await self.finish()
 
-    def wrong(self) -> str:
+    def judged(self, tickets: int) -> Outcome:
         """Also what was never printed."""
-        owed = self.rows("SELECT key FROM effects WHERE done_at IS NULL")
-        return super().wrong() + (f"never printed: {owed}" if owed else "")
+        outcome = super().judged(tickets)
+        if owed := self.rows("SELECT key FROM effects WHERE done_at IS NULL"):
+            outcome.lost.append(f"never printed: {owed}")
+        return outcome
 
 
 class Workspace(World):
     """A conversation in Slack, with one server."""
 
     slack: Slack
+    channel = "C1OPS"
     thread = ""
 
     async def start(self) -> None:
         """A server, which Slack is told of."""
-        environ = self.environ | {"SIGNOFF_FAULT": "" if self.processes else self.fault}
+        environ = self.environ | self.armed()
         environ |= {
             "SLACK_API_URL": self.slack.api_url,
             "SLACK_BOT_TOKEN": self.slack.bot_token,
@@ -242,7 +273,7 @@ class Workspace(World):
             await asyncio.sleep(0.03)
         self.slack.deliver_to(found[0])
 
-    async def _acts(self, act: Callable[[], Any]) -> Any:
+    async def does(self, act: Callable[[], Any]) -> Any:
         """Does something until it is acknowledged."""
         while True:
             acting = asyncio.ensure_future(act())
@@ -255,17 +286,17 @@ class Workspace(World):
                 return done
             await asyncio.sleep(0.05)
 
-    async def says(self, text: str, by: str = "U1ANN", mention: bool = True) -> Message:
+    async def says(self, text: str, by: str = "U1ANN", files: Sequence[str] = ()) -> Message:
         """A message, in the conversation's thread if there is one."""
-        thread = self.thread or None
-        message: Message = await self._acts(lambda: self.slack.say(by, "C1OPS", text, thread_ts=thread, mention=mention))
+        thread, mention = self.thread or None, not self.channel.startswith("D")
+        message: Message = await self.does(lambda: self.slack.say(by, self.channel, text, thread, files, mention=mention))
         self.acknowledged += 1
         self.thread = self.thread or message.ts
         return message
 
     async def clicks(self, message: Message, action: str, by: str = "U2BOB") -> None:
         """A click on a button."""
-        await self._acts(lambda: self.slack.click(by, message, action))
+        await self.does(lambda: self.slack.click(by, message, action))
 
     async def decides(self, message: Message, action: str, by: str = "U2BOB") -> None:
         """A click that is an act of its own."""
@@ -275,7 +306,7 @@ class Workspace(World):
     async def form(self, open_it: Callable[[], Any], values: dict[str, Any], by: str = "U2BOB") -> None:
         """Opens a form and submits it, as often as it takes; one whose opening was lost with a process is opened anew."""
         while True:
-            await self._acts(open_it)
+            await self.does(open_it)
             opened = None
             for _ in range(100):
                 if opened := next(iter(self.slack.views(by)), None):
@@ -303,7 +334,7 @@ class Workspace(World):
 
     def said(self, thread: str = "") -> list[Message]:
         """What Signoff said in the thread."""
-        return [one for one in self.slack.thread("C1OPS", thread or self.thread) if one.user == self.slack.bot_user]
+        return [one for one in self.slack.thread(self.channel, thread or self.thread) if one.user == self.slack.bot_user]
 
     async def sees(self, text: str, button: str = "", thread: str = "") -> Message:
         """The message with that text and button, once it is there."""
@@ -330,12 +361,13 @@ class Workspace(World):
             return
         assert self.process.status in (0, -15), f"{self.process.status} {self.process.stderr}"
 
-    def wrong(self) -> str:
+    def judged(self, tickets: int) -> Outcome:
         """Also what was posted twice."""
+        outcome = super().judged(tickets)
         posted = [message for place in self.slack.channels for message in self.slack.channel_messages(place)]
         keys = Counter(one.metadata["event_payload"]["key"] for one in posted if one.metadata)
-        doubled = [key for key, times in keys.items() if times > 1]
-        return super().wrong() + (f"posted twice: {doubled}" if doubled else "")
+        outcome.doubled += [f"posted twice: {key}" for key, times in keys.items() if times > 1]
+        return outcome
 
 
 @asynccontextmanager
