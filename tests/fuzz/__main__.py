@@ -29,6 +29,7 @@ from tests.fuzz.models import answers
 from tests.fuzz.mutating import within
 from tests.fuzz.parsers import PARSERS
 from tests.fuzz.trackers import filed, replies
+from tests.measures import measured
 from tests.slack.channel import Channel
 from tests.slack_sim import running_slack
 from tests.trackers.places import PLACES
@@ -112,6 +113,8 @@ async def main(seconds: float, seed: int) -> int:
             if failed := await ops.rows("SELECT event_id FROM inbox WHERE outcome = 'failed' AND session_id LIKE 'T1:%'"):
                 targets[-1].findings.append((0, f"events that could not be processed: {failed}"))
     _show(console, targets)
+    for target in targets:
+        measured("fuzz", target=target.name, tried=target.tried, wrong=len(target.findings), seconds=target.seconds)
     return int(any(target.findings for target in targets))
 
 
