@@ -16,7 +16,7 @@ ALL: list[dict[str, Any]] = [
         "transitions": 2,
         "depth": 3,
         "seconds": 1.0,
-        "found": "I3: two tickets",
+        "found": "I3: two",
     },
     {"what": "variants", "seeded": 7, "caught": 7},
     {"what": "mutants", "tried": 10, "caught": 6, "same": 3, "harmless": 1},
@@ -42,7 +42,7 @@ def test_what_was_measured_is_on_the_page() -> None:
     for line in (
         "Measured on 2026-01-02 with the long version, on 2 cores: Python 3.11.7, PostgreSQL 18.6.",
         "| the protocol, explored: a | 1,000 states, 2,000 transitions, depth 9 | 0 | 0 | 0 | 2 |",
-        "| the protocol, explored: b | 1 states, 2 transitions, depth 3 | 0 | 0 | **I3: two tickets** | 1 |",
+        "| the protocol, explored: b | 1 states, 2 transitions, depth 3 | 0 | 0 | **I3: two** | 1 |",
         "| wrong variants of it | 7 put in, 7 caught | 0 | 0 | 0 |  |",
         "| mutants of each of its rows | 10 tried: 6 caught, 3 do the same, 1 known to be harmless | 0 | 0 | 0 |  |",
         f"| kill -9 at a fault point (**failed**) | {points} | 0 | 1 | 0 | 61 |",
