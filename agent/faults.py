@@ -6,7 +6,9 @@ into a file each time, so that a sweep knows where a conversation comes by.
 """
 
 import os
+import re
 import signal
+import sys
 import time
 
 POINTS = {
@@ -89,6 +91,7 @@ class Fault(Exception):
     """What a fault point raises."""
 
 
+_ACT = re.compile(r"crash(:[1-9][0-9]{0,8})?|sleep:[0-9]{1,6}(\.[0-9]{1,6})?|raise|note:.+")
 _ARMED: dict[str, str] = {}
 
 
@@ -97,10 +100,16 @@ def arm() -> None:
     given = [one.partition("=") for one in os.environ.get("SIGNOFF_FAULT", "").split(",") if one]
     if unknown := [name for name, _, _ in given if name not in POINTS]:
         raise ValueError(f"SIGNOFF_FAULT names {unknown[0]}, and the points are {', '.join(POINTS)}.")
+    if odd := [act for _, _, act in given if not _ACT.fullmatch(act)]:
+        raise ValueError(f"SIGNOFF_FAULT asks for {odd[0]!r}: NAME=crash, crash:TIMES, sleep:SECONDS, raise or note:FILE.")
     _ARMED.update({name: act for name, _, act in given})
 
 
-arm()
+try:
+    arm()
+except ValueError as error:  # before there is a command line that could say it
+    sys.stderr.write(f"{error}\n")
+    raise SystemExit(2) from None
 
 
 def point(name: str) -> None:

@@ -143,7 +143,8 @@ def listen(request: dict[str, Any]) -> tuple[list[str], list[dict[str, Any]]]:
     """What to say to a message, and the operations it comes to."""
     draft, asked, [new] = request["draft"], request["asked"], request["new"]
     text: str = new["text"]
-    said = [] if any(past["text"].strip() for past in request["earlier"]) else [INTRODUCTION]
+    begun = draft["title"] or draft["problem"] or any(past["text"].strip() for past in request["earlier"])
+    said = [] if begun else [INTRODUCTION]
     operations: list[dict[str, Any]] = []
 
     def change(field: str, value: Sequence[str], op: str = "set", **more: str) -> None:

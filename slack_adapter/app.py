@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,7 +22,7 @@ from slack_adapter.dedup import try_process, try_process_button
 from slack_adapter.desk import Desk
 from slack_adapter.handlers import Handlers
 from slack_adapter.inbound import Errand, Inbound
-from slack_adapter.workspaces import NotInstalled, named
+from slack_adapter.workspaces import UNANSWERED, NotInstalled, named
 
 logging.getLogger(__name__ + ".bolt").setLevel(logging.ERROR)  # it warns of the token in the environment, which is used
 
@@ -63,6 +64,7 @@ class _Authorize(AsyncAuthorize):
         self, *, context: AsyncBoltContext, enterprise_id: str | None, team_id: str | None, **_: Any
     ) -> AuthorizeResult | None:
         """None, which is acknowledged and goes no further, where the app is not installed."""
+        context["respond"] = _answering(context.respond)  # type: ignore[arg-type]  # by which Bolt says so
         try:
             workspace = await self._desk.workspaces.of("" if self._one_workspace else team_id or enterprise_id or "")
             if self._one_workspace and team_id not in (workspace.team, None) and enterprise_id != (workspace.enterprise or "-"):
@@ -78,6 +80,16 @@ class _Authorize(AsyncAuthorize):
             bot_id=workspace.bot_id,
             bot_token=workspace.client.token,
         )
+
+
+def _answering(respond: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[None]]:
+    """An answer to an interaction that may be lost: whoever acted can act again."""
+
+    async def answer(*given: Any, **more: Any) -> None:
+        with suppress(*UNANSWERED):
+            await respond(*given, **more)
+
+    return answer
 
 
 class _Ingest:

@@ -27,7 +27,8 @@ WHAT = """## What is tried
 - **The protocol** (`tests/protocol`): its tables are explored breadth first, over all interleavings; wrong variants of them
   must be caught. [protocol.md](protocol.md) says what is modelled.
 - **Fault points** (`agent/faults.py`): before and after each commit and each call outside. A process is armed by its
-  environment to die there, the first time or a later one; it is started again as a supervisor would, and people repeat what
+  environment to die there, the first time or a later one (`SIGNOFF_FAULT=filing-posted=crash ./scripts/signoff chat`; also
+  `crash:3`, `sleep:2`, `raise`); it is started again as a supervisor would, and people repeat what
   was not acknowledged. A test holds the list of points to the code, and the sweep fails if a point is in no conversation's way.
 - **Random kills**: at times from a seed, which is printed; `SIGNOFF_SEEDS=7-7` plays seed 7 again.
 - **PostgreSQL**: all connections ended, a fast and an immediate stop, and kill -9 of the server, while six conversations go on.

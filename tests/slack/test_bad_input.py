@@ -230,6 +230,12 @@ async def test_an_event_that_names_another_workspace_is_no_error(ops: Channel) -
     assert (await ops.slack.raw_post(body, {**JSON, **ops.slack.sign(body)})).status == 200
 
 
+async def test_a_command_of_another_workspace_is_no_error_though_nobody_can_be_told(ops: Channel) -> None:
+    fields = {"command": "/signoff", "team_id": "T9OTHER", "user_id": "U1ANN", "channel_id": "C1OPS", "trigger_id": "1.2"}
+    body = urlencode(fields | {"response_url": "http://127.0.0.1:9/nobody"}).encode()
+    assert (await ops.slack.raw_post(body, {**FORM, **ops.slack.sign(body)})).status == 200
+
+
 async def test_a_menu_of_another_version_is_answered(ops: Channel) -> None:
     said = await ops.mention(COMPLETE)
     card = await ops.card(said.ts)

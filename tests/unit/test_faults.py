@@ -1,7 +1,10 @@
 """The fault points: the list of them is what stands in the code, and an unarmed one does nothing."""
 
 import ast
+import os
 import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,3 +144,18 @@ def test_a_name_that_is_no_point_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("SIGNOFF_FAULT", "turn-fund=crash")
     with pytest.raises(ValueError, match="turn-fund, and the points are"):
         faults.arm()
+
+
+@pytest.mark.parametrize("act", ["", "crahs", "crash:0", "crash:soon", "sleep", "sleep:-1", "note:"])
+def test_an_act_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, act: str) -> None:
+    monkeypatch.setenv("SIGNOFF_FAULT", f"turn-found={act}")
+    with pytest.raises(ValueError, match="NAME=crash, crash:TIMES, sleep:SECONDS, raise or note:FILE"):
+        faults.arm()
+
+
+def test_a_command_with_a_wrong_one_ends_with_a_sentence() -> None:
+    environ = {**os.environ, "SIGNOFF_FAULT": "turn-fund=crash"}
+    done = subprocess.run(
+        [sys.executable, "-c", "import agent.faults"], env=environ, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
