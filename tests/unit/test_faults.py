@@ -52,6 +52,7 @@ ELSEWHERE = {
     "persistence/outbox.py done": "delivery-recorded",
     "persistence/outbox.py later": "delivery-delayed",
     "persistence/audit.py rows": "",
+    "persistence/audit.py disagreements": "",
 }
 """What commits and has no point of its own: the one that its callers come by afterwards; none where nothing is written."""
 
