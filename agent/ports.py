@@ -43,7 +43,7 @@ class Verdict(BaseModel):
     filing: "FilingFacts | None" = None
     """The filing that the click is about, as it was found."""
     late: bool = False
-    """The card that was clicked had been open for too long when the click was accepted."""
+    """The card that was clicked was last shown too long before that."""
 
 
 class FilingFacts(BaseModel):
@@ -124,7 +124,7 @@ class Snapshot:
     clicked: Card | None = None
     """The newest card whose hash begins as the click says, whatever became of it; None also if several hashes do."""
     late: bool = False
-    """That card had been open for more than `CARD_DAYS` when the click was accepted, by the database's clock."""
+    """That card was last shown more than `CARD_DAYS` before the click was accepted, by the database's clock."""
     standing: ApprovalRecord | None = None
     """The decision on record for the clicked card's hash."""
     filing: "Filing | None" = None

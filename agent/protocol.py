@@ -183,7 +183,7 @@ class Decision(BaseModel):
     same_as: str = ""
     """A rejection because there is this ticket, which is linked instead."""
     late: bool = False
-    """The card had been open for too long when this was accepted."""
+    """The card was last shown too long before this."""
     event_id: str = ""
 
 

@@ -4,8 +4,9 @@
 what a person's word on an unsettled filing comes to. `STEPS` is what is next for a filing, `RESULTS` what comes of that, and
 `MOVES` which state of a filing may be followed by which: the database writes nothing else.
 
-A row is a set of facts that must hold, and what follows; the first row that fits counts. The graph, the shell, the ladder and
-the ledger read these rows and no others, and so does the checker in `tests/protocol`. `docs/protocol.md` is drawn from them.
+A row is a set of facts that must hold, and what follows; the first row that fits counts. The graph, the gates, the shell, the
+ladder and the ledger read these rows, and so does the checker in `tests/protocol`. `docs/protocol.md` is drawn from them, and
+says what is decided elsewhere.
 """
 
 from collections.abc import Mapping, Sequence
@@ -97,7 +98,7 @@ DECISIONS = (
 # --- A click on a card -------------------------------------------------------------------------------------------------
 
 CARD_DAYS = 30
-"""Days for which a card can be decided. What it shows is the ticket of the day on which it was shown."""
+"""Days for which a card can be decided after it was shown last."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class Click:
     linked: bool = True
     """If it names the ticket that it is instead: that one was offered, and the conversation is linked there."""
     late: bool = False
-    """The card had been open for more than `CARD_DAYS` when the click came in."""
+    """The card was last shown more than `CARD_DAYS` before the click was accepted."""
 
 
 _DECIDES: tuple[Effect, ...] = ("run", "close", "record", "answer")
@@ -141,9 +142,9 @@ JUDGEMENTS = (
     Row(
         "expired",
         "stale",
-        "It had been open for too long: what it shows is shown anew, as of today.",
+        "It was shown too long ago: the same is shown anew.",
         {"card": "open", "late": True},
-        ("run", "close", "answer"),
+        ("run", "close", "open", "answer"),
     ),
     Row("approve", "approved", "The card is the current one.", {"card": "open", "act": "approve"}, (*_DECIDES, "intend")),
     Row(

@@ -14,7 +14,7 @@ from agent.protocol import Decision, Likeness, Reply, Setting, Settlement
 from agent.sealing import Destination
 from agent.similar import Similar
 from agent.trackers import Later, Refused
-from agent.turn import Turns
+from agent.turn import Turns, judged
 
 TRIES = 3
 """How often an event is taken before its turn is committed as failed; the next event then goes on."""
@@ -149,12 +149,14 @@ class Shell:
 
     async def _linked(self, snapshot: Snapshot, click: Decision, verdict: Verdict) -> Verdict:
         """The verdict on somebody who says which ticket it is, with that ticket if the conversation is linked there by now."""
-        card = snapshot.clicked
-        if not (click.same_as and verdict.allowed and card and card.status == "open" and not snapshot.late):
+        snapshot, row = judged(snapshot, click, verdict, linked=True)
+        if not (click.same_as and row.then == "rejected"):
             return verdict
         offered = [Likeness.model_validate(one) for one in snapshot.state.get("similar", [])]
         if (ticket := next((one for one in offered if one.key == click.same_as), None)) is None:
             return verdict.model_copy(update={"why": f"{click.same_as} is none of the tickets that were found"})
+        card = snapshot.clicked
+        assert card
         destination = Destination(tracker=card.sealed["tracker"], project=card.sealed["project"])
         text = SAME.format(title=card.sealed["title"], thread=verdict.thread or snapshot.event.session_id)
         try:

@@ -164,7 +164,7 @@ def decision(row: Row, snapshot: Snapshot, click: Decision, verdict: Verdict) ->
         "reject": f"Rejected by {who}." + (f" Reason: {click.reason}" if click.reason else ""),
         "unlinked": f"That was not linked: {verdict.why}. {where}",
         "discarded": f"Already rejected by {who}. {where}" if standing else again,
-        "expired": f"Nothing was decided: that card had been open for more than {CARD_DAYS} days. {_named(changes)}{where}",
+        "expired": f"Nothing was decided: that card was shown more than {CARD_DAYS} days ago. {_named(changes)}{where}",
         "stale": f"Nothing was decided: that card is no longer current. {_named(changes)}{where}",
     }
     if row.name == "reject" and click.same_as:

@@ -28,7 +28,7 @@ from agent.protocol import (
     SimilarRequest,
     from_hitl,
 )
-from agent.rules import JUDGEMENTS, Click, Effect, Settling, judge, settle
+from agent.rules import Click, Effect, Row, Settling, judge, settle
 from agent.sealing import SHORT
 from agent.state import State, to_message
 
@@ -40,6 +40,9 @@ Find = Callable[[SimilarRequest], Awaitable[Found]]
 BEGUN = "The next ticket is begun here already: mention me, and say what it needs."
 
 NO_VERDICT = Verdict()
+
+STALE = judge(Click(act="approve", allowed=True, card="superseded"))
+"""What a click comes to whose card has turned out not to be the one that waits."""
 
 STRICT = "__pregel_strict_resume"
 """LangGraph's own key: an answer to an interrupt that is not pending raises instead of being dropped."""
@@ -88,22 +91,8 @@ class Turns:
 
     async def _click(self, snapshot: Snapshot, click: Decision, verdict: Verdict) -> Turn:
         click = click.model_copy(update={"by": clean(click.by)[0], "reason": clean(click.reason)[0][:TEXT_LIMIT]})
-        card, standing = snapshot.clicked, snapshot.standing
-        if card and click.draft_hash not in (card.draft_hash, card.draft_hash[:SHORT]):
-            card, standing = None, None  # a click must name its card, by the short hash that it shows or by the whole
-            snapshot = replace(snapshot, clicked=None, late=False, standing=None, filing=None)
-        verdict = _kept_with(verdict, snapshot)
-        row = judge(
-            Click(
-                act=click.type,
-                allowed=verdict.allowed,
-                card=card.status if card else "none",
-                standing=standing.status if standing else "none",
-                left=snapshot.filing is not None and snapshot.filing.status == "left",
-                linked=not click.same_as or verdict.ticket is not None,
-                late=snapshot.late,
-            )
-        )
+        snapshot, row = judged(snapshot, click, verdict, linked=not click.same_as or verdict.ticket is not None)
+        card, verdict = snapshot.clicked, _kept_with(verdict, snapshot)
         told = [shows.decision(row, snapshot, click, verdict)] if "answer" in row.effects else []
         if card is None or "run" not in row.effects:
             again = shows.doubt(snapshot) if row.name == "doubted" else []
@@ -111,7 +100,7 @@ class Turns:
         known = {"draft_hash": card.draft_hash, "preview_id": card.preview_id, "late": verdict.late}
         graph, shown = await self._run(snapshot, click.model_copy(update=known), verdict, row.effects)
         if graph.decision is None:  # it expired, or could not be restored as it was: a new one stands, and nothing is decided
-            row = JUDGEMENTS[-1] if "record" in row.effects else row
+            row = STALE if "record" in row.effects else row
             told = [shows.decision(row, replace(snapshot, open_card=graph.new_card), click, verdict)]
         return Turn(outcome=row.then, shows=[*told, *shown], verdict=verdict, graph=graph)
 
@@ -181,6 +170,26 @@ class Turns:
             answer: Command[Any] = Command(resume={result.interrupts[0].id: found.model_dump(mode="json")})
             result = await self._graph.ainvoke(answer, config, durability="exit", version="v2")
         return result, found
+
+
+def judged(snapshot: Snapshot, click: Decision, verdict: Verdict, *, linked: bool) -> tuple[Snapshot, Row]:
+    """What the click comes to, and the snapshot, without the card if the click does not name it."""
+    card = snapshot.clicked
+    if card and click.draft_hash not in (card.draft_hash, card.draft_hash[:SHORT]):  # as the card shows it, or the whole
+        snapshot = replace(snapshot, clicked=None, late=False, standing=None, filing=None)
+        card = None
+    row = judge(
+        Click(
+            act=click.type,
+            allowed=verdict.allowed,
+            card=card.status if card else "none",
+            standing=snapshot.standing.status if snapshot.standing else "none",
+            left=snapshot.filing is not None and snapshot.filing.status == "left",
+            linked=linked,
+            late=snapshot.late,
+        )
+    )
+    return snapshot, row
 
 
 async def _nothing(_: SimilarRequest) -> Found:

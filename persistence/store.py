@@ -7,7 +7,7 @@ from typing import Any, LiteralString
 
 import sqlalchemy.ext.asyncio
 from psycopg import AsyncConnection, AsyncPipeline, DataError
-from sqlalchemy import insert, select
+from sqlalchemy import Text, and_, insert, select, type_coerce
 
 from agent.faults import point
 from agent.ports import ApprovalRecord, Card, Event, LostRace, Pending, Snapshot, Turn
@@ -22,7 +22,7 @@ from persistence.filings import find_filing, settle
 from persistence.inbox import accept, body_of
 from persistence.queue import DEFER_DELIVER, raw, surface_of
 from persistence.similar import compared
-from persistence.tables import filings, inbox, previews, storable
+from persistence.tables import effects, filings, inbox, previews, storable
 
 NEXT = """
     SELECT event.event_id, event.origin, event.body, event.surface,
@@ -149,9 +149,16 @@ class PostgresStore:
         hashes = (await connection.scalars(select(previews.c.draft_hash).where(*named).distinct().limit(2))).all()
         if len(hashes) != 1:  # a short hash that two tickets share names neither
             return {}
-        accepted = select(inbox.c.at).where(inbox.c.event_id == event.event_id).scalar_subquery()
-        late = (accepted > previews.c.at + timedelta(days=CARD_DAYS)).label("late")
-        newest = select(previews, late).where(*named).order_by(previews.c.at.desc()).limit(1)
+        since = select(inbox.c.at - timedelta(days=CARD_DAYS)).where(inbox.c.event_id == event.event_id).scalar_subquery()
+        body = type_coerce(effects.c.body, Text)  # JSON that PostgreSQL would not read: it may hold what no text of its own can
+        this = body.startswith('{"kind":"preview"'), body.contains('"preview_id":"' + previews.c.preview_id + '"')
+        shown = select(effects.c.id).where(effects.c.session_id == session_id, effects.c.at >= since, *this).exists()
+        newest = (
+            select(previews, and_(previews.c.at < since, ~shown).label("late"))
+            .where(*named)
+            .order_by(previews.c.at.desc())
+            .limit(1)
+        )
         row = (await connection.execute(newest)).one()
         standing = await ApprovalStore(connection).get_approval(session_id, row.draft_hash)
         return {"clicked": _card(dict(row._mapping)), "late": row.late, "standing": standing}

@@ -12,6 +12,7 @@ from langgraph.prebuilt import ToolRuntime
 from agent.draft import CUSTOM, FIELDS
 from agent.orders import order_in
 from agent.protocol import FileRequest, FilingOutcome, Reply, Settlement
+from agent.rules import Settling, settle
 from agent.state import Refusal, State
 from skills.gate import Gate, answered, wait_for_answer
 
@@ -54,13 +55,5 @@ async def file_ticket(preview_id: str, draft_hash: str, approved_by: str, runtim
 
 def _becomes(said: Settlement, state: State) -> str:
     """What becomes of the filing where no shell has judged: by what was last heard of it. A key is believed there."""
-    match said.act, state.outcome.status if state.outcome else "":
-        case "again", "failed" | "unknown":
-            return "intended"
-        case "leave", "failed":
-            return "withdrawn"
-        case "leave", "unknown":
-            return "left"
-        case "there", "failed" | "unknown" if said.key:
-            return "filed"
-    return ""
+    filing = state.outcome.status if state.outcome else "sent"
+    return settle(Settling(act=said.act, allowed=True, filing=filing, proven=bool(said.key))).then

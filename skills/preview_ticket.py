@@ -69,6 +69,8 @@ async def preview_ticket(
             linked = not answer.same_as or answer.same_as in offered
             row = judge(Click(act=answer.type, allowed=True, card=card, linked=linked, late=answer.late))
             result = PreviewResult(status=row.then, draft_hash=draft_hash, by=answer.by, detail=answer.reason)  # type: ignore[arg-type]
+            if "open" in row.effects:
+                return answered(runtime, answer, result, card_open=False)
         case _:
             result = PreviewResult(status="unreadable", draft_hash=draft_hash, detail=getattr(answer, "problem", ""))
     if result.status == "approved":
@@ -79,6 +81,4 @@ async def preview_ticket(
         return answered(runtime, answer, result, rejected_hash=draft_hash, closed="linked", linked=same)
     if result.status == "rejected":
         return answered(runtime, answer, result, rejected_hash=draft_hash)
-    if isinstance(answer, Decision) and answer.late:
-        return answered(runtime, answer, result, card_open=False)
     return answered(runtime, answer, result, "" if result.status == "reply" else NOT_THIS_CARD)

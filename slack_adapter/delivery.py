@@ -205,7 +205,7 @@ def _told(body: dict[str, Any], cards: Sequence[CardView]) -> str:
         "unknown": f"Nothing was decided: that card was never shown in this conversation.{current}",
         "decided": f"Already approved by <@{body['by']}>.{ticket}",
         "discarded": f"Already {f'linked to {linked}' if linked else 'discarded'} by <@{body['by']}>.{current}",
-        "expired": f"Nothing was decided: that card had been open for more than {CARD_DAYS} days, and is shown anew.{current}",
+        "expired": f"Nothing was decided: that card was shown more than {CARD_DAYS} days ago.{current}",
         "stale": f"Nothing was decided: that card is no longer current.{current}",
     }
     return texts.get(body["row"], escape(body["text"]))

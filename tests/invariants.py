@@ -84,6 +84,10 @@ ALWAYS = {
     "I4: a card is decided within its time": f"""
         SELECT decided.event_id FROM {_DECIDED} decided JOIN previews card USING (preview_id)
         JOIN inbox event ON event.event_id = decided.event_id WHERE event.at > card.at + interval '30 days'
+        AND NOT EXISTS (
+            SELECT FROM effects WHERE session_id = card.session_id AND at > event.at - interval '30 days'
+            AND body LIKE '{{"kind":"preview"%"preview_id":"' || card.preview_id || '"%'
+        )
     """,
     "I5: a session has taken as many turns as it has processed events": """
         SELECT session_id, turn FROM sessions session WHERE turn <> (

@@ -173,7 +173,7 @@ async def test_a_click_bound_to_its_card_does_not_count_for_another_of_the_same_
 
 async def a_month_passes(database: Database) -> None:
     async with database.engine.begin() as connection:
-        for table in (previews, inbox):
+        for table in (previews, inbox, effects):
             await connection.execute(update(table).values(at=table.c.at - timedelta(days=CARD_DAYS, seconds=1)))
 
 
@@ -190,7 +190,7 @@ async def test_a_card_that_was_open_for_too_long_is_shown_anew(
     shows = await one.send(Decision(type=act, draft_hash=old["draft_hash"], preview_id=old["preview_id"], by="ann"))
     told, new = of_kind(shows, "decision"), of_kind(shows, "preview")
     assert (told["status"], told["row"]) == ("stale", "expired")
-    assert "more than 30 days" in told["text"]
+    assert "shown more than 30 days ago" in told["text"]
     assert f"The open card is {new['draft_hash'][:8]}" in told["text"]
     assert (new["draft_hash"], new["preview_id"] != old["preview_id"]) == (old["draft_hash"], True)
     assert await count(database, approvals) == await count(database, filings) == 0
@@ -221,9 +221,33 @@ async def test_a_ticket_that_is_said_to_be_the_same_on_too_old_a_card_is_not_lin
     await one.approve(card["draft_hash"])
     again = of_kind(await one.say("new " + COMPLETE.replace("fails", "fails again")), "preview")
     await a_month_passes(database)
-    shows = await one.send(Decision(type="reject", same_as="OPS-1", by="ann", **_named(again)))
+    shows = await one.send(Decision(type="reject", same_as="LOCAL-1", by="ann", **_named(again)))
     assert of_kind(shows, "decision")["row"] == "expired"
     assert await count(database, comments) == 0
+    now = of_kind(shows, "preview")
+    shows = await one.send(Decision(type="reject", same_as="LOCAL-1", by="ann", **_named(now)))
+    assert of_kind(shows, "decision")["status"] == "rejected"
+    assert await count(database, comments) == 1
+
+
+async def test_a_ticket_that_is_said_to_be_the_same_as_one_that_is_approved_is_not_linked(
+    database: Database, talk: Talks
+) -> None:
+    one = talk("the very same")
+    await one.approve(of_kind(await one.say(COMPLETE), "preview")["draft_hash"])
+    shows = await one.say("new " + COMPLETE)
+    assert of_kind(shows, "similar")["tickets"][0]["key"] == "LOCAL-1"
+    click = Decision(type="reject", same_as="LOCAL-1", by="ann", **_named(of_kind(shows, "preview")))
+    assert of_kind(await one.send(click), "decision")["row"] == "decided"
+    assert await count(database, comments) == 0
+
+
+async def test_a_card_that_was_asked_for_can_be_decided_again(database: Database, talk: Talks) -> None:
+    one = talk("asked for")
+    card = of_kind(await one.say(COMPLETE), "preview")
+    await a_month_passes(database)
+    assert of_kind(await one.say("show"), "preview")["preview_id"] == card["preview_id"]
+    assert of_kind(await one.send(Decision(type="approve", by="ann", **_named(card))), "decision")["status"] == "approved"
 
 
 async def test_what_expired_replays_as_it_was(database: Database, talk: Talks) -> None:

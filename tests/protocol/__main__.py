@@ -80,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="as far as the tests go")
     parser.add_argument("--mutants", action="store_true", help="tries every mutant of every row, too")
     chosen = parser.parse_args(arguments)
-    console = Console()
+    console = Console(soft_wrap=True)
     reports = explored(QUICK if chosen.quick else LARGE, console)
     failed = any(report.wrong or not report.complete for report in reports.values()) or bool(unused_in(reports))
     caught = 0

@@ -132,7 +132,7 @@ class _Exploring:
         while here > 0:
             here, label = self._came[here]
             trace.append(label)
-        self._report.trace = trace[::-1]
+        self._report.trace = [("begun",), *trace[::-1]] if self._machine.bounds.begun else trace[::-1]
 
 
 CONTENTS = "-ABC?"
@@ -151,6 +151,8 @@ def in_words(trace: Iterable[Label]) -> list[str]:
 def _told(label: Label) -> str:
     kind, *rest = label
     match kind:
+        case "begun":
+            return "somebody says A, its card is shown, and ann approves it"
         case "accepted":
             return _event(rest[0])
         case "redelivered":

@@ -97,6 +97,7 @@ def i4(before: World, what: Happened, after: World) -> str:
         return ""
     closed = [n for n, card in enumerate(before.cards) if card.status == "open" != after.cards[n].status]
     expired = what.event[0] == "click" and closed == [what.event[3]] and what.event[5] and not what.decided
+    expired = expired and what.event[1] in ALLOWED
     fate = what.decided[1] if what.decided else "expired" if expired else "superseded"
     if closed and after.cards[closed[0]].status != fate:
         return "a card does not say why it was put away"
@@ -109,6 +110,8 @@ def i4(before: World, what: Happened, after: World) -> str:
         return "a decision is taken on another card than the one that was clicked"
     if not (what.decided or expired) and after.session != before.session:
         return "a click that is refused changes something"
+    if what.tied and not (what.decided and after.session.closed == "linked"):
+        return "another ticket is told of this conversation, and is not linked"
     if what.decided and late:
         return "a decision is taken on a card that had been open for too long"
     if person not in ALLOWED:

@@ -199,6 +199,8 @@ class Turned(NamedTuple):
     rejected: int = 0
     """What had been rejected when it was read."""
     twice: bool = False
+    tied: bool = False
+    """The ticket that it is said to be got a comment about this conversation."""
 
 
 class Recorded(NamedTuple):
@@ -363,8 +365,10 @@ class Machine:
             for hash_, filing in enumerate(world.filings):
                 if filing is None and world.decided[hash_] != "withdrawn":
                     continue
-                yield self._acts(world, "settles", ("settle", "eve", "again", hash_, 1))
-                for attempt in range(1, filing.attempt + 1) if filing else (1,):
+                newest = filing.attempt if filing else 1
+                for act in ("there", "again", "leave"):
+                    yield self._acts(world, "settles", ("settle", "eve", act, hash_, newest))
+                for attempt in range(1, newest + 1):
                     for act in ("there", "again", "leave"):
                         yield self._acts(world, "settles", ("settle", "ann", act, hash_, attempt))
 
@@ -379,13 +383,15 @@ class Machine:
             if world.left.clicks < self.bounds.clicks:  # before that, bob is like ann
                 yield "click", "bob", "approve", card, "", False
         if newest >= 0:
+            for person in ("eve", "ann"):
+                yield "click", person, "reject", newest, "offered", False
             yield "click", "eve", "approve", newest, "", False
-            yield "click", "ann", "reject", newest, "offered", False
+            yield "click", "eve", "reject", newest, "", False
             yield "click", "ann", "reject", newest, "another", False
             yield "click", "ann", "reject", newest, "gone", False
-            if self.bounds.ageing:
-                yield "click", "ann", "approve", newest, "", True
-                yield "click", "ann", "reject", newest, "offered", True
+            for person in ("eve", "ann") if self.bounds.ageing else ():
+                yield "click", person, "approve", newest, "", True
+                yield "click", person, "reject", newest, "offered", True
 
     def _acts(self, world: World, budget: str, event: Event) -> Transition:
         left = world.left._replace(acts=world.left.acts - 1)
@@ -587,10 +593,10 @@ class Machine:
         status = world.cards[card].status if card >= 0 else "none"
         standing = world.decided[self.hash(world.cards[card].content)] if card >= 0 else "none"
         standing = "none" if standing == "withdrawn" else standing
-        linked = not link or (link == "offered" and allowed and status == "open" and not late)
         left = filing is not None and filing.status == "left"
-        row = self.judges(act, allowed, status, standing, left, linked, late)
-        turned = turned._replace(then=row.then, row=row.name, answered="answer" in row.effects)
+        ties = link == "offered" and self.judges(act, allowed, status, standing, left, True, late).then == "rejected"
+        row = self.judges(act, allowed, status, standing, left, not link or ties, late)
+        turned = turned._replace(then=row.then, row=row.name, answered="answer" in row.effects, tied=ties)
         if card < 0 or "run" not in row.effects:
             return None, turned, None, False, ""
         if session.gate != "preview":
@@ -605,12 +611,12 @@ class Machine:
         elif at_gate.then == "rejected":
             closed = "linked" if link else session.closed
             session, took = session._replace(rejected=hash_, closed=closed), "rejected" if act == "reject" else ""
-        elif late:
+        elif "open" in at_gate.effects:
             session = session._replace(open=-1)
         after, name = self._decide(world, session)
         recorded = (hash_, took, open_) if took and "record" in row.effects else None
         if recorded is None and "record" in row.effects:
-            stale = self.tables.judgements[-1]
+            stale = self.judges("approve", True, "superseded", "none", False, True, False)
             turned = turned._replace(then=stale.then, row=stale.name)
         fate = (took or ("expired" if late else "superseded")) if "close" in row.effects else "superseded"
         intends = recorded is not None and "intend" in row.effects

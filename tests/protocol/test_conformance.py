@@ -66,10 +66,8 @@ class Program:
             verdict.allowed = event[1] in ALLOWED
             verdict.ticket = OFFERED if event[2] == "there" and verdict.allowed and turned.proven else None
         if event[0] == "click":
-            _, person, _, card, link, late = event
-            verdict.allowed, verdict.late = person in ALLOWED, late
-            linked = link == "offered" and verdict.allowed and before.cards[card].status == "open" and not late
-            verdict.ticket = OFFERED if linked else None
+            verdict.allowed, verdict.late = event[1] in ALLOWED, event[5]
+            verdict.ticket = OFFERED if turned.tied else None
         return verdict
 
     def _answer(self, event: tuple[Any, ...], before: World) -> Reply | Decision | FilingOutcome | Settlement:

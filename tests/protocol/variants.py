@@ -88,7 +88,7 @@ SEEDED = (
 
 def mutants() -> Iterator[Variant]:
     """Each row dropped, swapped with each above, given another `then`, without an effect, with one more; each guard dropped,
-    and flipped."""
+    flipped, and added; a value more or less in each."""
     for table in FACTS:
         rows: tuple[Row, ...] = getattr(Tables(), table)
         for n, row in enumerate(rows):
@@ -118,13 +118,32 @@ def _changed(table: str, rows: tuple[Row, ...], n: int) -> Iterator[tuple[str, t
             yield f"whatever {name}", (*rows[:n], replace(row, when=others), *rows[n + 1 :])
             flipped = {**row.when, name: _other(table, name, wanted)}
             yield f"not {name}", (*rows[:n], replace(row, when=flipped), *rows[n + 1 :])
+        if len(_values(table, name)) > 2:
+            for told, values in _one_more_or_less(table, name, wanted):
+                yield f"{name} {told}", (*rows[:n], replace(row, when={**row.when, name: values}), *rows[n + 1 :])
+    for name in FACTS[table].__dataclass_fields__ if not last else ():
+        for value in _values(table, name) if name not in row.when else ():
+            narrower = replace(row, when={**row.when, name: value})
+            yield f"only {name} {value or 'none'}", (*rows[:n], narrower, *rows[n + 1 :])
+
+
+def _one_more_or_less(table: str, name: str, wanted: Any) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    asked = wanted if isinstance(wanted, tuple) else (wanted,)
+    for value in asked if len(asked) > 1 else ():
+        yield f"not {value or 'none'}", tuple(one for one in asked if one != value)
+    others = _other(table, name, wanted)
+    for value in others if len(others) > 1 else ():  # with the only other one it is no guard
+        yield f"or {value or 'none'}", (*asked, value)
+
+
+def _values(table: str, name: str) -> tuple[Any, ...]:
+    hint = get_type_hints(FACTS[table])[name]
+    return (False, True) if hint is bool else get_args(hint)
 
 
 def _other(table: str, name: str, wanted: Any) -> Any:
-    hint = get_type_hints(FACTS[table])[name]
-    values = (False, True) if hint is bool else get_args(hint)
     asked = wanted if isinstance(wanted, tuple) else (wanted,)
-    return tuple(value for value in values if value not in asked)
+    return tuple(value for value in _values(table, name) if value not in asked)
 
 
 def alters(variant: Variant, asked: Asked) -> bool:

@@ -334,7 +334,7 @@ class Stories(RuleBasedStateMachine):
     def a_month_passes(self) -> None:
         """Cards that are open are too old for what comes in from now on, and not for what came in before."""
         with self.connection.transaction():
-            for table in ("previews", "inbox"):
+            for table in ("previews", "inbox", "effects"):
                 self.connection.execute(f"UPDATE {table} SET at = at - interval '31 days'")
 
     @rule(answer=st.sampled_from(ANSWERS), visible=st.booleans(), readable=st.booleans())
