@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
             count[fate] += 1
             why = HARMLESS.get(variant.name, "")
             failed |= (fate == "harmless") != bool(why)
-            if fate != "caught" or why:
+            if fate == "harmless" or why:
                 console.print(f"{fate}: {variant.name}{why and ': '}{why}", highlight=False, markup=False)
         console.print(f"mutants: {dict(count)}")
         measured("mutants", tried=count.total(), **{fate: count[fate] for fate in FATES})

@@ -22,7 +22,7 @@ QUICK = {
     "talk": Bounds(acts=4, says=3, orders=1, clicks=2, settles=0, flying=False, ageing=True),
     "filing": Bounds(begun=True, acts=1, says=1, orders=1, clicks=1, settles=1, meddling=True),
     "settling": Bounds(begun=True, acts=2, says=0, orders=0, clicks=0, settles=2),
-    "clicking": Bounds(begun=True, acts=2, says=1, orders=0, clicks=1, settles=1, flying=False),
+    "clicking": Bounds(begun=True, acts=2, says=1, orders=0, clicks=1, settles=1, flying=False, inbox=1),
     "repeating": Bounds(begun=True, acts=2, says=0, orders=0, clicks=1, settles=1, flying=False, repeatable=True),
     "gone": Bounds(begun=True, acts=1, says=0, orders=0, clicks=0, settles=1, flying=False, gone=True),
 }

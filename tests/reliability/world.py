@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from slack_adapter.inbound import ATTEMPT
 from tests.invariants import AT_REST, broken_on
 from tests.processes import Forker, Signoff
 from tests.slack.channel import buttons, words
@@ -329,18 +330,25 @@ class Workspace(World):
         return any("Filed as" in words(one.blocks) for one in self.said())
 
     async def settle(self, attempt: int) -> None:
-        """It is filed again."""
-        await self.decides(await self.sees("", "file_again"), "file_again")
+        """It is filed again, by somebody who is there."""
+        message = await self.sees("", "file_again", block=f"{ATTEMPT}{attempt}")
+        await self.decides(message, "file_again", "U1ANN" if self.channel.startswith("D") else "U2BOB")
 
     def said(self, thread: str = "") -> list[Message]:
         """What Signoff said in the thread."""
         return [one for one in self.slack.thread(self.channel, thread or self.thread) if one.user == self.slack.bot_user]
 
-    async def sees(self, text: str, button: str = "", thread: str = "") -> Message:
-        """The message with that text and button, once it is there."""
+    async def sees(self, text: str, button: str = "", thread: str = "", block: str = "") -> Message:
+        """The message with that text, button and block, once it is there."""
 
         def found() -> Message | None:
-            seen = [one for one in self.said(thread) if text in words(one.blocks) and (not button or button in buttons(one))]
+            seen = [
+                one
+                for one in self.said(thread)
+                if text in words(one.blocks)
+                and (not button or button in buttons(one))
+                and (not block or any(part.get("block_id") == block for part in one.blocks))
+            ]
             return seen[-1] if seen else None
 
         message: Message = await self.until(found, f"{text} {button}")
