@@ -99,8 +99,9 @@ class Shell:
                 return await self._store.commit(snapshot, turn)
             except LostRace:
                 raise
-            except Exception:
-                log.warning("the turn of %s cannot be committed", snapshot.event.event_id, exc_info=True)
+            except Exception as error:
+                reason = str(error).partition("\n")[0] or type(error).__name__
+                log.warning("the turn of %s cannot be committed, and is tried again: %s", snapshot.event.event_id, reason)
                 await asyncio.sleep(PAUSE)
         return await self._store.commit(snapshot, _kept(snapshot))
 

@@ -54,11 +54,11 @@ CARDS = f"""
 """
 DECISIONS = f"""
     SELECT decided.*, array_remove(array_agg(audit.body), NULL) AS bodies FROM (
-        SELECT session_id, event_id, draft_hash, preview_id, approved_by, status, at FROM approvals
-        UNION SELECT session_id, event_id, draft_hash, preview_id, approved_by, status, at FROM approval_history
+        SELECT session_id, event_id, draft_hash, preview_id, approved_by, name, thread, status, at FROM approvals
+        UNION SELECT session_id, event_id, draft_hash, preview_id, approved_by, name, thread, status, at FROM approval_history
     ) AS decided LEFT JOIN audit ON audit.kind = 'decided' AND audit.session_id = decided.session_id
                                  AND audit.event_id = decided.event_id
-    WHERE decided.at >= {BEGUN} GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY decided.at
+    WHERE decided.at >= {BEGUN} GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9 ORDER BY decided.at
 """
 PLACES = f"""
     SELECT place, changed_by, setting, newest.body FROM places LEFT JOIN LATERAL (
@@ -149,7 +149,7 @@ def _card(row: dict[str, Any]) -> str:
 
 
 def _decision(row: dict[str, Any]) -> str:
-    known = {"draft_hash": row["draft_hash"], "preview_id": row["preview_id"], "by": row["approved_by"]}
+    known = {name: row[name] or "" for name in ("draft_hash", "preview_id", "name", "thread")} | {"by": row["approved_by"]}
     statuses = ("approved",) if row["status"] == "approved" else ("rejected", "linked")
     if any(body.get("status") in statuses and _says(body, known) for body in _bodies(row)):
         return ""

@@ -100,6 +100,8 @@ class Commands:
             team_id, channel, setting, home, wrong = read_setup(view)
             if team_id != team(context):
                 raise ValueError("of another workspace")
+            if setting.tracker not in self._desk.catalogue.trackers and not wrong:
+                raise ValueError("of a process that has other trackers")
         except ValueError:
             await refuse(ack, view, OLD_FORM)
             return

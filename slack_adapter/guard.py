@@ -121,6 +121,7 @@ class _Callback(_Shape):
 
 class _Other(_Shape):
     type: str
+    event: dict[str, Any] = Field(default_factory=dict)  # Bolt looks into it, whatever the type
 
 
 class _Action(_Shape):

@@ -11,6 +11,9 @@ from skills.trackers.body import Block, Bullets, Code, Heading, Line, Paragraph,
 
 Node = Mapping[str, Any]
 
+LEVELS = range(1, 7)
+"""Of headings. What else somebody's answer has there is shown as it is, and not as so many signs."""
+
 
 def document(blocks: Iterable[Block]) -> dict[str, Any]:
     """The blocks as a document."""
@@ -62,8 +65,8 @@ def _block_lines(node: Node) -> list[str]:
             return [line for at, lines in enumerate(blocks) for line in ([""] if at else []) + lines]
         case "paragraph":
             return [re.sub(r"^(?=[#\s-]|$)", r"\\", line) for line in _shown(content).split("\n")]
-        case "heading":
-            return ["#" * int(node.get("attrs", {}).get("level", 1)) + " " + _shown(content).replace("\n", "\\n")]
+        case "heading" if (level := (node.get("attrs") or {}).get("level", 1)) in LEVELS:
+            return ["#" * int(level) + " " + _shown(content).replace("\n", "\\n")]
         case "bulletList":
             items = [[line for child in item.get("content") or [] for line in _block_lines(child)] for item in content]
             return [("  " if at else "- ") + line for lines in items for at, line in enumerate(lines or [""])]

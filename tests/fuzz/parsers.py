@@ -13,6 +13,7 @@ from agent.conversation import BadConversation, dump, parse
 from agent.listening import Unusable, heard_in
 from agent.operations import apply
 from agent.protocol import Unreadable, read_answer
+from persistence.inbox import body_of
 from slack_adapter import inbound
 from slack_adapter.forms import Edited, read_comment
 from slack_adapter.guard import Refused, check_body
@@ -70,7 +71,7 @@ def read_body(given: tuple[str, bytes]) -> object:
     if isinstance(came.taken, inbound.Errand):
         json.dumps(came.taken.body).encode()
     else:
-        came.taken.model_dump_json().encode()
+        body_of(came.taken.answer).encode()
         json.dumps(came.taken.surface).encode()
     came.key.encode()
     assert "\x00" not in came.key

@@ -113,6 +113,8 @@ async def test_who_said_what_was_shown_and_decided_and_what_was_filed(database: 
         ("DELETE FROM audit WHERE seq >= (SELECT seq FROM audit WHERE kind = 'decided')", "Event {click} of terminal:filed"),
         ("UPDATE approvals SET approved_by = 'eve'", "No row says that eve approved card {card} of terminal:filed,"),
         ("UPDATE approvals SET preview_id = 'p'", "No row says that ann approved card {card} of terminal:filed,"),
+        ("UPDATE approvals SET name = 'Eve'", "No row says that ann approved card {card} of terminal:filed,"),
+        ("UPDATE approvals SET thread = 'https://eve.test'", "No row says that ann approved card {card} of terminal:filed,"),
         ("UPDATE approvals SET event_id = 'e'", "No row says that ann approved card {card} of terminal:filed,"),
         ("INSERT INTO approvals SELECT 'other', draft_hash, status, approved_by, preview_id, event_id FROM approvals",
          "No row says that ann approved card {card} of other,"),

@@ -23,7 +23,7 @@ FATES = ("caught", "same", "harmless")
 
 def explored(scenarios: dict[str, Bounds], console: Console) -> dict[str, Report]:
     """Explores the program's own tables, some scenarios at a time, and prints what was found."""
-    with ProcessPoolExecutor(WORKERS) as pool:
+    with ProcessPoolExecutor(WORKERS) as pool, console.status("exploring: some minutes"):
         reports = dict(zip(scenarios, pool.map(_explored, scenarios.values()), strict=True))
     table = Table("scenario", "states", "transitions", "depth", "seconds", "found")
     for name, report in reports.items():
@@ -34,9 +34,11 @@ def explored(scenarios: dict[str, Bounds], console: Console) -> dict[str, Report
     for name, report in reports.items():
         numbers = {one: getattr(report, one) for one in ("states", "transitions", "depth")}
         measured("protocol", scenario=name, **numbers, seconds=round(report.seconds, 1), found=report.wrong)
+        if report.trace:
+            console.print(f"\n{name}: {report.invariant}, {report.wrong}")
         for line in in_words(report.trace):
             console.print(f"  {line}", highlight=False, markup=False)
-    if unused := unused_in(reports):
+    if (unused := unused_in(reports)) and not any(report.wrong for report in reports.values()):
         console.print(f"rows that nothing leads to: {', '.join(f'{table}: {row}' for table, row in sorted(unused))}")
     return reports
 
@@ -84,6 +86,7 @@ def main(arguments: list[str] | None = None) -> int:
     reports = explored(QUICK if chosen.quick else LARGE, console)
     failed = any(report.wrong or not report.complete for report in reports.values()) or bool(unused_in(reports))
     caught = 0
+    console.print("\nWhat is known to be wrong, and how it is caught:")
     for variant in SEEDED:
         report = tries(variant)
         assert report
@@ -104,6 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
                 console.print(f"{fate}: {variant.name}{why and ': '}{why}", highlight=False, markup=False)
         console.print(f"mutants: {dict(count)}")
         measured("mutants", tried=count.total(), **{fate: count[fate] for fate in FATES})
+    console.print("\nSomething is wrong: see above." if failed else "\nAll is well.")
     return int(failed)
 
 

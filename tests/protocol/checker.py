@@ -135,7 +135,7 @@ class _Exploring:
         self._report.trace = [("begun",), *trace[::-1]] if self._machine.bounds.begun else trace[::-1]
 
 
-CONTENTS = "-ABC?"
+CONTENTS = ("nothing", "A", "B", "C", "something that leaves a question open")
 LINKS = {
     "offered": "it is the ticket that was offered",
     "another": "it is one that was not offered",

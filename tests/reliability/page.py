@@ -10,11 +10,11 @@ Measure = dict[str, Any]
 
 ABOUT = """# Reliability
 
-What Signoff promises is held against every interleaving of a model of it, against processes that are killed with kill -9, a
-PostgreSQL that goes away, random stories, and input that nobody sends. `./scripts/reliability` does all of it and writes this
-page; `./scripts/reliability --quick` does as much as five minutes allow. CI (`./scripts/test`) does about as much in about five
-of its fifteen minutes: it explores the protocol, kills a process once at every fault point and some at random times, cuts
-PostgreSQL once, tells stories and fuzzes.
+What Signoff promises is held against every interleaving of a bounded model of it, against processes that are killed with
+kill -9, a PostgreSQL that goes away, random stories, and input that nobody sends. `./scripts/reliability` does all of it and
+writes this page; `./scripts/reliability --quick` does as much as five minutes allow. CI (`./scripts/test`) does about as much
+in about five of its fifteen minutes: it explores the protocol, kills a process once at every fault point and some at random
+times, cuts PostgreSQL once, tells stories and fuzzes.
 
 *Lost* is an event that was acknowledged and is not processed, an answer that nobody sees, or a ticket that was approved and is
 not filed. *Doubled* is a second ticket for an approval, a second decision on a card, or a message that is posted twice.

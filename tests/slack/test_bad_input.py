@@ -66,6 +66,7 @@ async def test_signed_nonsense_is_400(ops: Channel, body: bytes) -> None:
         {"type": "block_actions", "user": "U1ANN", "actions": [{"action_id": "approve_draft"}]},
         {"type": "view_submission", "user": {"id": "U1ANN"}, "view": {"id": "V1"}},
         {"type": "message_action", "callback_id": "draft_ticket", "user": {"id": "U1ANN"}},
+        {"type": "shortcut", "callback_id": "x", "user": {"id": "U1ANN"}, "trigger_id": "1.2", "event": "x"},
     ],
 )  # fmt: skip
 async def test_signed_interactive_nonsense_is_400(ops: Channel, payload: dict) -> None:

@@ -355,6 +355,13 @@ async def test_a_database_without_its_tables(well: Slack, database: Database) ->
     assert (wrong.check, '"effects" does not exist' in wrong.found) == ("database", True)
 
 
+async def test_a_log_that_cannot_be_written(well: Slack, database: Database) -> None:
+    async with database.turns.connection() as connection:
+        await connection.execute("ALTER TABLE audit RENAME TO others")
+    wrong = await _wrong(well)
+    assert (wrong.check, "audit is not there" in wrong.found, "SELECT and INSERT" in wrong.todo) == ("database", True, True)
+
+
 async def test_what_waits_and_nobody_takes(well: Slack, database: Database) -> None:
     session = "T1:C1OPS:1.000001"
     said = Event(event_id="1", session_id=session, origin="C1OPS", answer=Reply(text="x", by="U1ANN"))

@@ -257,6 +257,16 @@ async def test_open_cards_follow_the_settings_whoever_changed_them(ops: Channel)
     await ops.card(said.ts, "Create in PLAT")
 
 
+async def test_a_tracker_that_is_not_offered_is_not_settled(ops: Channel) -> None:
+    await ops.slack.command("U2BOB", "C1OPS", "/signoff", "setup")
+    view = await ops.view("U2BOB")
+    chosen = next(block for block in view.blocks if block["block_id"] == "tracker")["element"]
+    chosen["options"].append({"text": {"type": "plain_text", "text": "Nowhere"}, "value": "nowhere"})
+    answer = await ops.slack.submit("U2BOB", view, {"tracker": "nowhere"})
+    assert "older version" in answer.body
+    assert await ops.count("places") == 0
+
+
 async def test_only_an_admin_settles_where_everybodys_direct_messages_go(ops: Channel) -> None:
     ops.slack.add_channel("C6ZOE", "zoes-den", ["U4ZOE"])
     await ops.slack.command("U4ZOE", "C6ZOE", "/signoff", "setup")

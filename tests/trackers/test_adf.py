@@ -228,3 +228,10 @@ def test_what_a_document_says() -> None:
         "",
         "---",
     ]
+
+
+@pytest.mark.parametrize("level", [0, 7, -1, 10**12, 2.5, "2", None, [], {}, 10.0**300])
+def test_a_level_that_no_heading_has_is_shown_as_it_is(level: object) -> None:
+    shown = adf.plain(blocks(block("heading", "a", level=level)))
+    assert shown.startswith("{heading ")
+    assert len(shown) < 400

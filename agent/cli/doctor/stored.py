@@ -50,7 +50,9 @@ FACTS = f"""
 SELECT (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = {ALIVE}
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS workers,
        inbox.waiting, effects.leaving, greatest(inbox.oldest, effects.oldest, 0)::float AS oldest,
-       (SELECT count(*) FROM tickets) AS tickets
+       (SELECT count(*) FROM tickets) AS tickets,
+       coalesce(has_table_privilege(to_regclass('audit'), 'SELECT')
+                AND has_table_privilege(to_regclass('audit'), 'INSERT'), false) AS on_record
 FROM (SELECT count(*) AS waiting, extract(epoch FROM clock_timestamp() - min(at)) AS oldest FROM inbox
       WHERE processed_at IS NULL AND session_id ~ '^[TE][A-Z0-9]*:[A-Z0-9]+:') inbox,
      (SELECT count(*) AS leaving, extract(epoch FROM clock_timestamp() - min(due_at)) AS oldest FROM effects
@@ -82,6 +84,9 @@ async def stored_checks() -> list[Check]:
             async with opened.turns.connection(timeout=TIMEOUT) as connection:
                 facts = await (await connection.execute(FACTS)).fetchone()
             assert facts
+            if not facts["on_record"]:
+                reason = "its table audit is not there, or its user may not read and append to it, so that nothing can be done"
+                database = Check("database", "wrong", reason, "give it SELECT and INSERT on audit (docs/audit.md)")
             undelivered = await PostgresOutbox(opened).undelivered(LISTED + 1)
             return [database, _queue(facts, undelivered), _tracker(facts), *await _workspaces(opened)]
         except Usage as error:
