@@ -167,6 +167,8 @@ def i7(before: World, what: Happened, after: World) -> str:
             return wrong
         if was and was.status == "filed" and after.inbox != before.inbox:
             return "it was filed before, and is told once more"
+        if was and now and (was.status, now.status) == ("intended", "unknown"):
+            return "what surely was not sent is said to be in doubt"
         if was and now and was != now:
             return _proven(what, was, now, after)
     if isinstance(what, Turned) and what.move:

@@ -42,8 +42,15 @@ HARMLESS = {
     "judgements: unknown: with run": "there is no card that the graph could be asked about",
     "judgements: unknown: with run, close, record": "there is no card that the graph could be asked about",
     "moves: link again: whatever current": "an attempt before that comes to its end late has the ticket tied somewhat later",
+    "moves: put off: filing or intended": "its pause begins anew",
+    "results: made: result or found": "what is found is filed by the next row",
+    "results: later: result or nothing": "what is not found is looked for again by a row below",
+    "results: doubted: result or other": "people are asked about it by the last row",
     "settlements: none: with settle": "there is no filing that could move",
     "settlements: none: with settle, run": "there is no filing that could move",
+    "steps: over: only due True": "what is not due rests by a row below",
+    "steps: repeat: filing or intended": "it is marked when it is read, by whom does not know the tracker yet",
+    "steps: repeat: filing or unknown": "sent again, it is one ticket: that is what the tracker promises",
     "steps: repeat: with mark": "it is on record as sent already, and only what is intended is marked",
     "steps: lost: with mark": "it is on record as sent already, and only what is intended is marked",
     "steps: look: with mark": "it is on record as unknown, and only what is intended is marked",
@@ -113,11 +120,12 @@ def _changed(table: str, rows: tuple[Row, ...], n: int) -> Iterator[tuple[str, t
             more = tuple(dict.fromkeys((*row.effects, *effects)))
             yield f"with {', '.join(effects)}", (*rows[:n], replace(row, effects=more), *rows[n + 1 :])
     for name, wanted in row.when.items():
+        if (table, name) == ("moves", "move"):
+            continue  # the ledger reads a move's rows, whatever else stands in the table
         others = {one: value for one, value in row.when.items() if one != name}
-        if table != "moves" or name != "move":
-            yield f"whatever {name}", (*rows[:n], replace(row, when=others), *rows[n + 1 :])
-            flipped = {**row.when, name: _other(table, name, wanted)}
-            yield f"not {name}", (*rows[:n], replace(row, when=flipped), *rows[n + 1 :])
+        yield f"whatever {name}", (*rows[:n], replace(row, when=others), *rows[n + 1 :])
+        flipped = {**row.when, name: _other(table, name, wanted)}
+        yield f"not {name}", (*rows[:n], replace(row, when=flipped), *rows[n + 1 :])
         if len(_values(table, name)) > 2:
             for told, values in _one_more_or_less(table, name, wanted):
                 yield f"{name} {told}", (*rows[:n], replace(row, when={**row.when, name: values}), *rows[n + 1 :])
