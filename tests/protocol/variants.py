@@ -42,6 +42,7 @@ HARMLESS = {
     "judgements: unknown: with run": "there is no card that the graph could be asked about",
     "judgements: unknown: with run, close, record": "there is no card that the graph could be asked about",
     "moves: link again: whatever current": "an attempt before that comes to its end late has the ticket tied somewhat later",
+    "moves: lose: filing or unknown": "it is in doubt already, and is looked for from the beginning",
     "moves: put off: filing or intended": "its pause begins anew",
     "results: made: result or found": "what is found is filed by the next row",
     "results: later: result or nothing": "what is not found is looked for again by a row below",
